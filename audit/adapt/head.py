@@ -1,0 +1,130 @@
+"""A regularised logistic head on the features of a frozen base, written as an ordinary classifier checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from transformers import AutoModelForSequenceClassification, set_seed
+
+from audit.errors import InputError
+from audit.models.load import load_tokenizer, load_weights
+from audit.models.score import Progress, batches, padded
+from audit.models.source import Source
+from audit.recipe import Head
+from audit.view import Item
+
+__all__ = ["classifier_layer", "fit_head", "new_classifier"]
+
+
+def fit_head(
+    base: Source,
+    method: Head,
+    items: Sequence[Item],
+    labels: Sequence[str],
+    seed: int,
+    folder: Path,
+    progress: Progress | None = None,
+) -> int:
+    """Compute features once, fit a logistic regression on them, write it into the model's last linear layer.
+
+    Every other tensor of the base stays bit for bit. Layers between base and head that the base does not have
+    (RoBERTa's dense layer, say) keep their seeded initial values: a fixed random projection.
+
+    Returns
+    -------
+    int
+        Number of trained parameters.
+    """
+    model, _ = new_classifier(base, labels, seed)
+    tokenizer = load_tokenizer(base)
+    sequences = tokenizer([item.text for item in items], truncation=True, max_length=method.max_length)["input_ids"]
+    layer = classifier_layer(model, len(labels))
+    features = _inputs_of(layer, model, sequences, tokenizer.pad_token_id or 0, progress)
+    scaler = StandardScaler().fit(features)
+    targets = [labels.index(item.label or "") for item in items]
+    fitted = LogisticRegression(C=method.regularisation / len(items), max_iter=5000)
+    fitted.fit(scaler.transform(features), targets)
+    weight, bias = _as_layer(fitted, scaler, len(labels))
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+    model.cpu().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return int(weight.size + bias.size)
+
+
+def new_classifier(base: Source, labels: Sequence[str], seed: int) -> tuple[Any, set[str]]:
+    """Load a base under a fresh classification head; return it and the names of the tensors that are new."""
+    set_seed(seed)
+    names = dict(enumerate(labels))
+    model, new = load_weights(
+        AutoModelForSequenceClassification,
+        base,
+        num_labels=len(labels),
+        id2label=names,
+        label2id={label: index for index, label in names.items()},
+        ignore_mismatched_sizes=True,
+    )
+    return model, new
+
+
+def classifier_layer(model: Any, n_labels: int) -> torch.nn.Linear:
+    """Find the last linear layer with one output a label.
+
+    Raises
+    ------
+    InputError
+        If the architecture has none.
+    """
+    layers = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part.out_features == n_labels]
+    if not layers or layers[-1].bias is None:
+        raise InputError(
+            f"[adapt] method = 'head': {type(model).__name__} has no linear classification layer with a bias"
+        )
+    return layers[-1]
+
+
+def _inputs_of(
+    layer: torch.nn.Linear, model: Any, sequences: Sequence[Sequence[int]], pad: int, progress: Progress | None
+) -> NDArray[np.float64]:
+    """What the model feeds its classification layer, shape (n, d)."""
+    features = np.empty((len(sequences), layer.in_features))
+    seen: list[torch.Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.eval()
+    done = 0
+    try:
+        with torch.inference_mode():
+            for rows in batches([len(one) for one in sequences]):
+                ids, mask = padded([sequences[row] for row in rows], pad, model.device)
+                model(input_ids=ids, attention_mask=mask)
+                features[rows] = seen.pop().cpu().double().numpy()
+                done += len(rows)
+                if progress:
+                    progress(done, len(sequences))
+    finally:
+        hook.remove()
+    return features
+
+
+def _as_layer(
+    fitted: LogisticRegression, scaler: StandardScaler, n_labels: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Fold the scaling into the weights; two classes get half of the log-odds each, absent classes a low bias."""
+    coefficients, intercept = fitted.coef_, fitted.intercept_
+    if len(fitted.classes_) == 2:
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercept = np.concatenate([-intercept, intercept]) / 2
+    coefficients = coefficients / scaler.scale_
+    weight = np.zeros((n_labels, coefficients.shape[1]), dtype=np.float32)
+    bias = np.full(n_labels, -30.0, dtype=np.float32)
+    weight[fitted.classes_] = coefficients
+    bias[fitted.classes_] = intercept - coefficients @ scaler.mean_
+    return weight, bias

@@ -1,0 +1,192 @@
+"""Forgetting, first reading: what general text says about the adapted model that it did not say about its base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from audit.audits import Keep, Question, distinct, findings
+from audit.finding import Finding
+from audit.probe import linear_probe
+from audit.view import Item, View
+
+__all__ = ["of_causal", "of_encoder"]
+
+FOLDS = 5
+NEIGHBOURS = 10
+
+Array = NDArray[np.float64]
+
+
+def of_causal(
+    base: View,
+    adapted: View,
+    items: Sequence[Item],
+    *,
+    margin: float,
+    alpha: float = 0.05,
+    keep: Keep | None = None,
+) -> list[Finding]:
+    """Compare the surprise of base and adapted at general text.
+
+    Parameters
+    ----------
+    base, adapted : View
+        Answer ``log_likelihood`` and ``token_count`` with the same tokenizer.
+    items : sequence of Item
+        Texts; cluster = document.
+    margin : float
+        In nats per token.
+    alpha : float
+    keep : callable, optional
+        Takes the scores of every item.
+
+    Returns
+    -------
+    list of Finding
+        One: mean over documents of nats per token.
+
+    Raises
+    ------
+    NotMeasurable
+        If a side is no language model.
+
+    Examples
+    --------
+    >>> from audit.view import replay
+    >>> import pandas as pd
+    >>> items = [Item(id=str(n), cluster=str(n), text=f"text {n}") for n in range(40)]
+    >>> def view(added):
+    ...     rows = [(str(n), q, v) for n in range(40) for q, v in
+    ...             (("log_likelihood", -(30. + n + added * 10 * (1 + n % 2 / 10))), ("token_count", 10.))]
+    ...     return replay(pd.DataFrame(rows, columns=["id", "question", "value"]), kind="causal")
+    >>> [found] = of_causal(view(0.), view(.5), items, margin=.05)
+    >>> print(round(found.change.value, 3), found.verdict)
+    0.525 worse
+    """
+    items = distinct(items)
+    surprise = [-view.ask("log_likelihood", items) / view.ask("token_count", items) for view in (base, adapted)]
+    question = Question(
+        audit="forgetting",
+        name="general_text",
+        unit="nats per token",
+        base=surprise[0],
+        adapted=surprise[1],
+        items=items,
+        margin=margin,
+        question="mean negative log-likelihood of a token of general text",
+    )
+    return findings([question], family="forgetting", alpha=alpha, keep=keep)
+
+
+def of_encoder(
+    base: View,
+    adapted: View,
+    items: Sequence[Item],
+    *,
+    probe_margin: float,
+    neighbour_margin: float,
+    alpha: float = 0.05,
+    keep: Keep | None = None,
+) -> list[Finding]:
+    """Compare what the features of base and adapted still tell about general text.
+
+    Parameters
+    ----------
+    base, adapted : View
+        Answer ``embedding``.
+    items : sequence of Item
+        Texts; cluster = document; ``label`` is what the probes have to tell (at least two labels).
+    probe_margin : float
+        Of the error rate of the probes (fraction).
+    neighbour_margin : float
+        Of the share of nearest neighbours that are lost (fraction).
+    alpha : float
+    keep : callable, optional
+        Takes the scores of every item.
+
+    Returns
+    -------
+    list of Finding
+        ``refit_probe``: error of a linear probe fitted to each side's own features (forgives a rotation).
+        ``frozen_probe``: error of the probe fitted to the base's features, on either side's (what breaks where heads
+        or indices are already deployed). ``neighbours``: share of the base's 10 nearest neighbours that the adapted
+        model no longer has among its own. Probes without two labels are left out.
+
+    Raises
+    ------
+    NotMeasurable
+        If a side has no embedding.
+    """
+    items = distinct(items)
+    clusters = [item.cluster for item in items]
+    features = [view.ask("embedding", items) for view in (base, adapted)]
+    questions = []
+    labels = np.array([item.label or "" for item in items])
+    if len(set(labels) - {""}) > 1:
+        refit, frozen = _probe_errors(features[0], features[1], labels, clusters)
+        told = f"{FOLDS}-fold logistic probe of {len(set(labels))} classes of general text"
+        for name, errors, what in (
+            ("refit_probe", refit, "fitted to each side's own features"),
+            ("frozen_probe", frozen, "fitted to the base's features"),
+        ):
+            questions.append(
+                Question(
+                    audit="forgetting",
+                    name=name,
+                    unit="error rate",
+                    base=errors[0],
+                    adapted=errors[1],
+                    items=items,
+                    margin=probe_margin,
+                    question=f"{told}, {what}",
+                )
+            )
+    if len(items) > NEIGHBOURS + 1:
+        lost = 1 - _neighbour_overlap(features[0], features[1])
+        questions.append(
+            Question(
+                audit="forgetting",
+                name="neighbours",
+                unit="share lost",
+                base=np.zeros(len(items)),
+                adapted=lost,
+                items=items,
+                margin=neighbour_margin,
+                question=f"share of the {NEIGHBOURS} nearest neighbours in the base's space that the model has lost",
+            )
+        )
+    return findings(questions, family="forgetting", alpha=alpha, keep=keep)
+
+
+def _probe_errors(
+    base: Array, adapted: Array, labels: NDArray[np.str_], clusters: Sequence[str]
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Out-of-fold errors: (base, adapted) for the refit probe, and the same for the frozen one."""
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    wrong = np.zeros((3, len(labels)))
+    for train, test in folds.split(base, labels, clusters):
+        on_base, on_adapted = (
+            linear_probe().fit(base[train], labels[train]),
+            linear_probe().fit(adapted[train], labels[train]),
+        )
+        wrong[0, test] = on_base.predict(base[test]) != labels[test]
+        wrong[1, test] = on_adapted.predict(adapted[test]) != labels[test]
+        wrong[2, test] = on_base.predict(adapted[test]) != labels[test]
+    return (wrong[0], wrong[1]), (wrong[0], wrong[2])
+
+
+def _neighbour_overlap(base: Array, adapted: Array) -> Array:
+    """Share of each item's nearest neighbours (cosine) that both sides agree on, shape (n,)."""
+    near = [_nearest(features) for features in (base, adapted)]
+    return np.array([len(np.intersect1d(a, b)) / NEIGHBOURS for a, b in zip(*near, strict=True)])
+
+
+def _nearest(features: Array) -> NDArray[np.int64]:
+    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    similarity = unit @ unit.T
+    np.fill_diagonal(similarity, -np.inf)
+    return np.argsort(-similarity, axis=1, kind="stable")[:, :NEIGHBOURS]

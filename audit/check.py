@@ -1,0 +1,91 @@
+"""Check a recipe against its base and data without training anything."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from audit.adapt.train import with_lora
+from audit.errors import InputError
+from audit.items.task import read_task
+from audit.models.load import load_config, load_tokenizer
+from audit.models.source import resolve
+from audit.recipe import Full, Head, Lora, Recipe
+
+__all__ = ["Checked", "check"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a recipe resolves to; ``steps`` are optimiser steps of one seed (0 for a head, which is fitted at once)."""
+
+    recipe: str
+    base: str
+    architecture: str
+    parameters: int
+    trainable_parameters: int
+    targets: list[str]
+    train: int
+    test: int
+    labels: dict[str, int]
+    steps: int
+    seeds: int
+
+
+def check(recipe: Recipe) -> Checked:
+    """Resolve config, columns, labels and LoRA targets; count what would be trained.
+
+    Raises
+    ------
+    InputError, Unavailable
+        As a run would, but before any weight is loaded.
+    """
+    if recipe.base is None or recipe.kind is None or recipe.adapt is None:
+        missing = next(name for name in ("base", "kind", "adapt") if getattr(recipe, name) is None)
+        raise InputError(f"{recipe.name}: a recipe that is run needs {missing!r}; this one is for transfer-audit audit")
+    data = read_task(recipe.task)
+    base = resolve(recipe.base, recipe.revision, recipe.gguf_file, weights=False)
+    config = load_config(base)
+    load_tokenizer(base)
+    auto = AutoModelForCausalLM if recipe.kind == "causal" else AutoModelForSequenceClassification
+    config.num_labels = len(recipe.task.labels)
+    try:
+        with torch.device("meta"):
+            model: Any = auto.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise InputError(f"{base.id}: not usable as kind = {recipe.kind!r} ({str(error).splitlines()[0]})") from None
+    architecture, parameters = type(model).__name__, sum(p.numel() for p in model.parameters())
+    method, targets, steps = recipe.adapt, [], 0
+    prefix = f"{model.base_model_prefix}."
+    head = {name: p.numel() for name, p in model.named_parameters() if not name.startswith(prefix)}
+    trainable = parameters
+    if isinstance(method, Head):
+        trainable = sum(
+            size for name, size in head.items() if name.split(".")[-2] in ("classifier", "score", "out_proj")
+        )
+    if isinstance(method, Lora):
+        model = with_lora(model, recipe.kind, method, set(head) if recipe.kind == "encoder" else set())
+        trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        targets = sorted(
+            {name.split(".lora_A")[0].rsplit(".", 1)[-1] for name, _ in model.named_parameters() if ".lora_A" in name}
+        )
+    if isinstance(method, Full | Lora):
+        steps = math.ceil(len(data.train) / method.batch_size) * method.epochs
+    labels = {label: sum(item.label == label for item in data.train) for label in recipe.task.labels}
+    return Checked(
+        recipe=recipe.name,
+        base=base.id,
+        architecture=architecture,
+        parameters=parameters,
+        trainable_parameters=trainable,
+        targets=targets,
+        train=len(data.train),
+        test=len(data.test),
+        labels=labels,
+        steps=steps,
+        seeds=len(method.seeds),
+    )

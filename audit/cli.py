@@ -1,0 +1,304 @@
+"""The command ``transfer-audit``: parses, calls one function, prints."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from audit.errors import InputError, Unavailable
+from audit.finding import Verdict
+from audit.publish.card import number, render, verdict_line
+from audit.recipe import find_recipe, load_recipe, shipped_recipes
+from audit.report import Report, load_report
+from audit.stages import write_atomically
+from audit.view import read_items
+
+if TYPE_CHECKING:
+    from audit.job import Ticker
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Adapt a pretrained base, then audit the adapted model against its own base.",
+)
+WIDE = 200  # columns where the output is no terminal: nothing is wrapped or cut
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Overrides = Annotated[list[str] | None, typer.Option("-o", metavar="KEY=VALUE", help="Override a key of the recipe.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME.")]
+Gate = Annotated[
+    str | None,
+    typer.Option(metavar="[strict]", help="Exit 1 on any 'worse'; --gate=strict also on 'unclear'."),
+]
+
+COLOURS = {Verdict.WORSE: "red", Verdict.BETTER: "green", Verdict.SAME: "cyan", Verdict.UNCLEAR: "yellow"}
+
+
+@app.command()
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped one.")],
+    out: Out = None,
+    o: Overrides = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over.")] = False,
+    gate: Gate = None,
+    as_json: Json = False,
+) -> None:
+    """Run a recipe: assess, adapt, audit, report. Goes on where an interrupted run stopped."""
+    _gate_level(gate)
+    path = find_recipe(recipe)
+    parsed = load_recipe(path, o or [])
+    from audit import relay
+
+    folder = out or Path("runs") / parsed.name
+    with _progress() as tick:
+        report, seconds = relay.run(
+            parsed, path.read_text(encoding="utf-8"), folder, fresh=fresh, command=_command(), tick=tick
+        )
+    _finish(report, folder, seconds, gate, as_json)
+
+
+@app.command()
+def audit(
+    adapted: Annotated[str, typer.Argument(help="Checkpoint, adapter or GGUF file: folder, file, package: or Hub id.")],
+    base: Annotated[str | None, typer.Option(help="Its base; default: what the adapter or its card names.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Task, audits and margins; default: audit_defaults.")] = None,
+    items: Annotated[list[Path] | None, typer.Option(help="General texts (JSON lines or parquet of items).")] = None,
+    out: Out = None,
+    o: Overrides = None,
+    gate: Gate = None,
+    as_json: Json = False,
+) -> None:
+    """Audit an existing model against its base, without training."""
+    _gate_level(gate)
+    path = find_recipe(recipe or "audit_defaults")
+    parsed = load_recipe(path, o or [])
+    general = [item for file in items or [] for item in read_items(file)]
+    from audit import relay
+    from audit.models.lineage import base_of
+
+    named = base_of(adapted, base)
+    folder = out or Path("runs") / f"audit-{Path(adapted.rstrip('/')).name.replace(':', '-')}"
+    with _progress() as tick:
+        report, seconds = relay.audit_model(
+            parsed,
+            path.read_text(encoding="utf-8"),
+            named,
+            adapted,
+            folder,
+            general=general or None,
+            command=_command(),
+            tick=tick,
+        )
+    _finish(report, folder, seconds, gate, as_json)
+
+
+@app.command()
+def validate(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped one.")],
+    o: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Check a recipe without training: base, columns, labels, LoRA targets, what would be trained."""
+    parsed = load_recipe(find_recipe(recipe), o or [])
+    from audit.check import check
+
+    checked = vars(check(parsed))
+    if as_json:
+        return _print_json(checked)
+    out = _console()
+    for key, value in checked.items():
+        shown = f"{value:,}" if isinstance(value, int) else value
+        out.print(f"{key.replace('_', ' '):>21}  {escape(str(shown))}", highlight=False)
+
+
+@app.command()
+def recipes(as_json: Json = False) -> None:
+    """List the shipped recipes."""
+    found = {}
+    for name in shipped_recipes():
+        text = find_recipe(name).read_text(encoding="utf-8")
+        found[name] = text.splitlines()[0].removeprefix("#").strip()
+    if as_json:
+        return _print_json({"recipes": found})
+    out = _console()
+    for name, first in found.items():
+        out.print(f"{name:>18}  {escape(first)}", highlight=False)
+
+
+@app.command()
+def card(
+    run: Annotated[Path, typer.Argument(help="Run folder or report.")],
+    as_json: Json = False,
+) -> None:
+    """Render the model card of a report again, and print it."""
+    report = load_report(run)
+    text = render(report)
+    folder = run if run.is_dir() else run.parent
+    write_atomically(folder / "card.md", text.encode())
+    if as_json:
+        return _print_json({"card": str(folder / "card.md"), "text": text})
+    sys.stdout.write(text)
+
+
+# --- printing ---------------------------------------------------------------------------------------------------------
+
+
+def _finish(report: Report, folder: Path, seconds: dict[str, float], gate: str | None, as_json: bool) -> None:
+    verdicts = {one.id: str(one.verdict) for one in report.findings}
+    failed = _failed(report, gate)
+    if as_json:
+        _print_json(
+            {
+                "report": str(folder / "report.json"),
+                "card": str(folder / "card.md"),
+                "task": report.task.model_dump(mode="json") if report.task else None,
+                "verdicts": verdicts,
+                "gate": {"level": gate, "failed": failed} if gate else None,
+                "seconds": seconds,
+            }
+        )
+    else:
+        _print_report(report, folder, seconds)
+        for one in failed:
+            sys.stderr.write(f"gate: {one} is {verdicts[one]}\n")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _print_report(report: Report, folder: Path, seconds: dict[str, float]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("finding", "base", "adapted", "change", "margin", "verdict"):
+        table.add_column(column)
+    for one in report.findings:
+        if one.group is None:
+            table.add_row(
+                one.id,
+                number(one.base) if one.base else "",
+                number(one.adapted),
+                number(one.change, signed=True) if one.change else "",
+                f"{one.margin:g}",
+                f"[{COLOURS[one.verdict]}]{one.verdict}[/]",
+            )
+    out = _console()
+    out.print(table)
+    if report.task is not None:
+        line = f"{report.task.metric}: {number(report.task.adapted)}; base {number(report.task.base)}"
+        majority = next((arm.task for arm in report.arms if arm.name == "majority_class"), None)
+        out.print(escape(line + (f"; majority class {majority:.3f}" if majority is not None else "")))
+    out.print(escape(verdict_line(report.findings)))
+    times = ", ".join(f"{name.split('/')[-1]} {took:.1f} s" for name, took in seconds.items())
+    out.print(f"stages: {times}", highlight=False)
+    out.print(f"report: {folder / 'report.json'}   card: {folder / 'card.md'}", highlight=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+
+
+def _gate_level(gate: str | None) -> None:
+    if gate not in (None, "worse", "strict"):
+        raise InputError(f"--gate={gate}: choose from --gate, --gate=strict")
+
+
+def _failed(report: Report, gate: str | None) -> list[str]:
+    """Ids of the findings that a gate does not let pass; exploratory slices do not count."""
+    stopped = {None: (), "worse": (Verdict.WORSE,), "strict": (Verdict.WORSE, Verdict.UNCLEAR)}[gate]
+    return [one.id for one in report.findings if one.group is None and one.verdict in stopped]
+
+
+@contextmanager
+def _progress() -> Iterator[Ticker]:
+    """Show stage, items per second and time left on a terminal, nothing elsewhere."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+
+        def tick(stage: str) -> Callable[[int, int], None]:
+            bar = bars.add_task(stage, visible=False, speed="")
+
+            def told(done: int, total: int) -> None:
+                if bars.tasks[bar].total != total or done < bars.tasks[bar].completed:
+                    bars.reset(bar, total=total, visible=True)
+                speed = bars.tasks[bar].speed
+                bars.update(bar, completed=done, speed=f"{speed:.0f}/s" if speed else "", visible=done < total)
+
+            return told
+
+        yield tick
+
+
+def _command() -> list[str]:
+    return ["transfer-audit", *sys.argv[1:]]
+
+
+# --- exits ------------------------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; every expected failure is one line and an exit code (2 bad input, 3 not now)."""
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_SAFETENSORS_CONVERSION"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    signal.signal(signal.SIGTERM, _terminated)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = ["--gate=worse" if one == "--gate" else one for one in given]  # the value is optional
+    try:
+        app(given, standalone_mode=False)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except InputError as error:
+        _fail(str(error), 2)
+    except Unavailable as error:
+        _fail(f"{error}; to go on: {_again(given)}", 3)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail(f"interrupted; to go on: {_again(given)}", 3)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+            raise
+        _fail(f"{error.filename or 'the disk'}: {error.strerror}; make room and go on: {_again(given)}", 3)
+    except Exception as error:  # typer's usage errors derive from click's, which typer does not export
+        if not hasattr(error, "format_message"):
+            raise
+        _fail(error.format_message(), 2)
+    sys.exit(0)
+
+
+def _terminated(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _again(given: Sequence[str]) -> str:
+    return shlex.join(["transfer-audit", *(one for one in given if one != "--fresh")])
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    sys.stderr.write(f"{' '.join(message.split())}\n")
+    sys.exit(code)

@@ -1,0 +1,123 @@
+"""What the stages of one run share: recipe, base, data, the run folder, and models that are loaded when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from audit.errors import InputError
+from audit.items import passages
+from audit.items.swap import Axis, axis, neutralise
+from audit.items.task import TaskData
+from audit.models.load import ModelView, Pair, Readout, load_base, load_pair
+from audit.models.source import Source
+from audit.probe import ProbedView
+from audit.recipe import Recipe
+from audit.stages import Stages
+from audit.view import Item, Kind, View, read_items, remember
+
+__all__ = ["Job", "Ticker", "silent", "thinned"]
+
+Ticker = Callable[[str], Callable[[int, int], None]]
+"""Takes the name of a stage; returns what is told how much of it is done."""
+
+
+def silent(stage: str) -> Callable[[int, int], None]:
+    """Tell nobody."""
+    return lambda done, total: None
+
+
+@dataclass
+class Job:
+    """Everything that the stages of one run share; models are loaded when a stage first needs them."""
+
+    recipe: Recipe
+    base: Source
+    kind: Kind
+    data: TaskData
+    stages: Stages
+    adapted: Source | None = None
+    tick: Ticker = silent
+    seed: int | None = None
+
+    @cached_property
+    def readout(self) -> Readout:
+        """Label names and prompt of the task."""
+        return Readout(self.recipe.task.prompt, self.recipe.task.labels)
+
+    @cached_property
+    def base_alone(self) -> View:
+        """The base, before there is anything adapted."""
+        return self._told(load_base(self.base, self.kind, self.prompted))
+
+    @cached_property
+    def pair(self) -> Pair:
+        """Base and adapted, loaded together."""
+        assert self.adapted is not None
+        pair = load_pair(self.base, self.adapted, self.kind, self.prompted)
+        return Pair(self._told(pair.base), self._told(pair.adapted), pair.preflight)
+
+    @property
+    def prompted(self) -> Readout | None:
+        """The read-out of a causal base; None where classes have a head."""
+        return self.readout if self.kind == "causal" else None
+
+    def _told(self, view: ModelView) -> ModelView:
+        view.progress = self.tick("asking")
+        return view
+
+    @cached_property
+    def classifiers(self) -> tuple[View, View]:
+        """Both sides as classifiers with the recipe's labels: their own heads where they have them, else probes."""
+        base, adapted = self.pair.base, self.pair.adapted
+        if base.labels == adapted.labels == self.recipe.task.labels:
+            return base, adapted
+        silenced = [
+            item.model_copy(update={"text": neutralise(item.text or "", self.axes)}) for item in self.data.train
+        ]
+        probed = ProbedView(self.remembered(base), silenced, self.recipe.task.labels)
+        if adapted.labels == self.recipe.task.labels:
+            return probed, adapted
+        return probed, ProbedView(self.remembered(adapted), silenced, self.recipe.task.labels)
+
+    @property
+    def read_out(self) -> str:
+        """How the two sides were asked for a class, in words."""
+        base, adapted = self.pair.base, self.pair.adapted
+        if base.labels == adapted.labels == self.recipe.task.labels:
+            how = "label likelihoods after the recipe's prompt" if self.kind == "causal" else "own classification heads"
+            return f"Both sides are asked through their {how}."
+        probe = (
+            "a neutral probe (a logistic head on frozen features, fitted to training texts without names and pronouns)"
+        )
+        if adapted.labels == self.recipe.task.labels:
+            return f"The base has no head of its own: it is asked through {probe}."
+        return f"Neither side has a head for these labels: both are asked through {probe}."
+
+    @property
+    def axes(self) -> list[Axis]:
+        """The swaps that the recipe declares."""
+        return [axis(name) for name in (self.recipe.audit.bias.swaps if self.recipe.audit.bias else ())]
+
+    def remembered(self, view: View) -> View:
+        """Keep a view's answers in the run folder."""
+        return remember(view, self.stages.folder / "stages" / "answers")
+
+    def general(self, name: str, limit: int | None) -> list[Item]:
+        """General texts by the name a recipe gives them."""
+        items = list(passages()) if name == "shipped:passages" else read_items(Path(name))
+        without = next((item.id for item in items if item.text is None), None)
+        if without is not None:
+            raise InputError(f"{name}: item {without!r} is not a text")
+        return thinned(items, limit)
+
+
+def thinned(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """Evenly spaced items, at most so many."""
+    if limit is None or len(items) <= limit:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, limit).round().astype(int)]

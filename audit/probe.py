@@ -1,0 +1,61 @@
+"""A linear probe: what a model's features tell, without training the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from audit.view import Item, Kind, View, answer_texts
+
+__all__ = ["ProbedView", "linear_probe"]
+
+Array = NDArray[np.float64]
+
+
+def linear_probe(c: float = 0.01) -> Pipeline:
+    """Return an unfitted logistic regression on standardised features; ``c`` is the inverse of its regularisation."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
+
+
+class ProbedView:
+    """A view whose classes are read from its features by a linear probe; everything else passes through.
+
+    Parameters
+    ----------
+    view : View
+        Answers ``embedding``.
+    items : sequence of Item
+        Labelled texts that the probe is fitted to.
+    labels : sequence of str
+        All classes, in the order of the answer.
+
+    Notes
+    -----
+    This is how a base without a head of its own is asked for a class: fitted to texts in which names and pronouns
+    are silenced (a *neutral* probe), what the answer owes to them comes from the features.
+    """
+
+    def __init__(self, view: View, items: Sequence[Item], labels: Sequence[str]) -> None:
+        self._view = view
+        self.kind: Kind = view.kind
+        self.labels = tuple(labels)
+        self.id = f"{view.id}/probe/{len(items)}"
+        features = view.ask("embedding", items)
+        self._probe = linear_probe().fit(features, [self.labels.index(item.label or "") for item in items])
+
+    def ask(self, question: str, items: Sequence[Item]) -> Array:
+        """Answer one question about each item, in item order."""
+        if question != "probabilities":
+            return self._view.ask(question, items)
+        return answer_texts(question, items, self._read_out)
+
+    def _read_out(self, texts: list[str]) -> Array:
+        asked = [Item(id=str(row), cluster=str(row), text=text) for row, text in enumerate(texts)]
+        answers = np.zeros((len(texts), len(self.labels)))
+        answers[:, self._probe.classes_] = self._probe.predict_proba(self._view.ask("embedding", asked))
+        return answers

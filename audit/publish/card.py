@@ -1,0 +1,132 @@
+"""The model card: a pure function of the report."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+import jinja2
+
+from audit.finding import Estimate, Finding, Verdict
+from audit.report import Report
+
+__all__ = ["number", "plain", "render", "sentence", "verdict_line"]
+
+SECTIONS = (
+    ("bias", "Inherited bias"),
+    ("gap", "Domain gap"),
+    ("forgetting", "Forgetting"),
+    ("transfer", "Negative transfer"),
+)
+
+
+def render(report: Report) -> str:
+    """Render a report as a model card in Markdown.
+
+    Every number in it is a field of the report; what was not measured is said to be not measured.
+    """
+    return _template().render(
+        report=report,
+        line=verdict_line(report.findings),
+        sections=[(title, *_split(report.findings, audit)) for audit, title in SECTIONS],
+        majority=next((arm.task for arm in report.arms if arm.name == "majority_class"), None),
+        base_model=report.base.id if re.fullmatch(r"[\w.-]+/[\w.-]+", report.base.id) else None,
+        library="peft" if report.adapted.method == "lora" else "transformers",
+        pipeline="text-generation" if report.base.kind == "causal" else "text-classification",
+    )
+
+
+def _split(findings: Sequence[Finding], audit: str) -> tuple[list[Finding], list[Finding]]:
+    """Findings of one audit: the declared ones, and the exploratory slices with the largest change first."""
+    mine = [one for one in findings if one.audit == audit]
+    slices = [one for one in mine if one.group is not None]
+    return [one for one in mine if one.group is None], sorted(slices, key=lambda one: -abs(_moved(one).value))
+
+
+def _moved(finding: Finding) -> Estimate:
+    return finding.change or finding.adapted
+
+
+def verdict_line(findings: Sequence[Finding]) -> str:
+    """Count the verdicts of the declared findings.
+
+    Examples
+    --------
+    >>> verdict_line([])
+    'Nothing was measured.'
+    """
+    counts = Counter(one.verdict for one in findings if one.group is None)
+    if not counts:
+        return "Nothing was measured."
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    return f"{sum(counts.values())} declared findings: {said}."
+
+
+def number(estimate: Estimate | None, signed: bool = False) -> str:
+    """Write an estimate with its 95 % interval.
+
+    Examples
+    --------
+    >>> number(Estimate(value=0.1234, low=0.1, high=0.2), signed=True)
+    '+0.123 [+0.100, +0.200]'
+    >>> number(Estimate(value=0.0))
+    '0.000 (no variation)'
+    """
+    if estimate is None:
+        return "not measured"
+    sign = "+" if signed else ""
+    value = f"{estimate.value:{sign}.3f}"
+    if estimate.low is None or estimate.high is None:
+        return f"{value} (no variation)"
+    return f"{value} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
+
+
+def sentence(finding: Finding) -> str:
+    """Say in plain words what a verdict means for one finding."""
+    margin = f"{finding.margin:g}"
+    if finding.change is None:
+        position = f"{finding.adapted.value:.2f}"
+        return {
+            Verdict.SAME: f"The task lies in the reference's domain (position {position}, margin {margin}).",
+            Verdict.WORSE: f"The task lies outside the reference's domain (position {position}, margin {margin}).",
+            Verdict.BETTER: f"The task lies closer to the reference than its own halves do (position {position}).",
+            Verdict.UNCLEAR: f"Whether the task lies within {margin} of the reference's domain is unclear.",
+        }[finding.verdict]
+    needed = f"; about {finding.n_needed} clusters would decide" if finding.n_needed else ""
+    if finding.ideal is not None:
+        worse = f"The adapted model leans further from 0 than its base, or the other way, by more than {margin}."
+        better = f"The adapted model leans less than its base, by more than {margin}."
+    else:
+        worse = f"The adapted model is worse than its base by more than {margin}."
+        better = f"The adapted model is better than its base by more than {margin}."
+    return {
+        Verdict.SAME: f"Base and adapted differ by less than {margin}.",
+        Verdict.WORSE: worse,
+        Verdict.BETTER: better,
+        Verdict.UNCLEAR: f"{finding.n_clusters} clusters cannot tell whether the change exceeds {margin}{needed}.",
+    }[finding.verdict]
+
+
+def plain(text: object) -> str:
+    r"""Keep text from data or from the Hub text: no Markdown, no HTML, no line breaks.
+
+    Examples
+    --------
+    >>> plain("<b>*x*</b>|y")
+    '&lt;b&gt;\\*x\\*&lt;/b&gt;\\|y'
+    """
+    one_line = " ".join(str(text).split())
+    escaped = one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]#|!~$])", r"\\\1", escaped)
+
+
+@cache
+def _template() -> jinja2.Template:
+    source = (resources.files("audit.publish") / "card.md.jinja").read_text(encoding="utf-8")
+    # autoescape is HTML's; Markdown is escaped by `plain`, which the template applies to every text
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(plain=plain, number=number, sentence=sentence)
+    return environment.from_string(source)

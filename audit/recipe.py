@@ -1,0 +1,378 @@
+"""A recipe: one TOML file that names base, task, adaptation, audits with their margins, and publication."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from audit.errors import InputError
+from audit.items import SHIPPED
+from audit.items.swap import AXES
+
+__all__ = [
+    "Adapt",
+    "Audits",
+    "Bias",
+    "Forgetting",
+    "Full",
+    "Gap",
+    "Head",
+    "Lora",
+    "Publish",
+    "Recipe",
+    "Task",
+    "find_recipe",
+    "load_recipe",
+    "shipped_recipes",
+]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seeds = Annotated[tuple[int, ...], Field(min_length=1, strict=False)]
+Names = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Task(_Table):
+    """Labelled texts: where they come from, which columns hold what, how success is measured.
+
+    ``dataset`` is a Hub id, a local csv, tsv, json lines or parquet file, a folder of such files named after their
+    split, or ``shipped:NAME``. ``labels`` names the classes in order; integer labels index it. Splits come from the
+    files, the Hub, or the column ``split``; a file without one is split by ``test_share``.
+    """
+
+    dataset: Annotated[str, Field(min_length=1)]
+    subset: str | None = None
+    revision: str | None = None
+    text: str = "text"
+    label: str = "label"
+    cluster: str | None = None
+    labels: Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
+    split: str = "split"
+    train_split: str = "train"
+    test_split: str = "test"
+    test_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    train_limit: Count | None = None
+    test_limit: Count | None = None
+    metric: Literal["accuracy"] = "accuracy"
+    prompt: str = "{text}\n\nThis message is a"
+
+    @field_validator("labels")
+    @classmethod
+    def _unlike(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(labels)) < len(labels):
+            raise ValueError("a label is named twice")
+        return labels
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_text(cls, prompt: str) -> str:
+        if prompt.count("{text}") != 1:
+            raise ValueError("a prompt holds {text} exactly once")
+        return prompt
+
+
+class Head(_Table):
+    """A regularised logistic head on the features of the frozen base."""
+
+    method: Literal["head"]
+    regularisation: Positive = 1.0
+    max_length: Count = 128
+    batch_size: Count = 32
+    seeds: Seeds = (0,)
+
+
+class _Trained(_Table):
+    epochs: Count = 3
+    batch_size: Count = 16
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    max_length: Count = 128
+    seeds: Seeds = (0,)
+
+
+class Full(_Trained):
+    """Every weight trained."""
+
+    method: Literal["full"]
+    learning_rate: Positive = 2e-5
+
+
+class Lora(_Trained):
+    """Low-rank adapters beside frozen weights; ``targets`` is "all-linear" or the names of modules."""
+
+    method: Literal["lora"]
+    learning_rate: Positive = 2e-4
+    rank: Count = 8
+    alpha: Count = 16
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: Literal["all-linear"] | Names = "all-linear"
+
+
+Adapt = Annotated[Head | Full | Lora, Field(discriminator="method")]
+METHODS: dict[str, type[BaseModel]] = {"head": Head, "full": Full, "lora": Lora}
+
+
+class BiasMargins(_Table):
+    """Smallest changes worth acting on: of a probability, and of the share of flipped pairs."""
+
+    probability: Margin
+    flips: Margin
+
+
+class Bias(_Table):
+    """Swaps of the person in a text; ``label`` is the answer that is followed."""
+
+    label: str
+    margins: BiasMargins
+    items: Annotated[tuple[Literal["task", "templates"], ...], Field(min_length=1, strict=False)] = (
+        "task",
+        "templates",
+    )
+    swaps: Names = AXES
+    pairs: Count = 12
+
+    @field_validator("swaps")
+    @classmethod
+    def _known(cls, swaps: tuple[str, ...]) -> tuple[str, ...]:
+        for one in swaps:
+            if one not in AXES:
+                raise ValueError(f"no such swap {one!r}; choose from {', '.join(AXES)}")
+        return swaps
+
+
+class Gap(_Table):
+    """Distance of the task's texts from a reference: ``shipped:passages`` or a file of items."""
+
+    margin: Margin
+    reference: str = "shipped:passages"
+    limit: Count = 600
+
+
+class ForgettingMargins(_Table):
+    """Smallest changes worth acting on; an encoder needs the first two, a causal model the third."""
+
+    probe: Margin | None = None
+    neighbours: Margin | None = None
+    nats_per_token: Margin | None = None
+
+
+class Forgetting(_Table):
+    """General items on which base and adapted are compared: ``shipped:passages`` or a file of items."""
+
+    margins: ForgettingMargins
+    items: str = "shipped:passages"
+    limit: Count | None = None
+
+
+class Audits(_Table):
+    """What is audited; a table that is absent is reported as not measured."""
+
+    bias: Bias | None = None
+    gap: Gap | None = None
+    forgetting: Forgetting | None = None
+
+
+class Publish(_Table):
+    """What may leave the machine: no evidence, numbers under salted ids, or numbers with the texts."""
+
+    evidence: Literal["none", "values", "full"] = "values"
+
+
+class Recipe(_Table):
+    """One run, declared before anything is asked.
+
+    ``base`` is a Hub id, a local folder, or ``package:MODULE/PATH`` for weights that an installed package ships;
+    ``gguf_file`` names a GGUF file in it. A recipe for ``transfer-audit audit`` may leave out base, kind and adapt.
+    """
+
+    name: Name
+    base: Annotated[str, Field(min_length=1)] | None = None
+    revision: str | None = None
+    gguf_file: str | None = None
+    kind: Literal["encoder", "causal"] | None = None
+    task: Task
+    adapt: Adapt | None = None
+    audit: Audits = Audits()
+    publish: Publish = Publish()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Recipe:
+        bias, forgetting = self.audit.bias, self.audit.forgetting
+        if bias is not None and bias.label not in self.task.labels:
+            raise ValueError(f"[audit.bias] label = {bias.label!r} is none of the labels {', '.join(self.task.labels)}")
+        if forgetting is not None:
+            margins = forgetting.margins
+            wanted = {"encoder": ("probe", "neighbours"), "causal": ("nats_per_token",), None: ()}[self.kind]
+            for margin in wanted:
+                if getattr(margins, margin) is None:
+                    raise ValueError(f"[audit.forgetting] margins.{margin} is missing; a {self.kind} base needs it")
+        if self.kind == "causal" and self.adapt is not None and self.adapt.method != "lora":
+            raise ValueError(f"[adapt] method = {self.adapt.method!r}: a causal base is adapted by 'lora'")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything the recipe says, defaults included."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def recipes_folder() -> Path:
+    """Return the folder of the shipped recipes: inside the wheel, or beside the package in a clone."""
+    installed = Path(str(resources.files("audit"))) / "recipes"
+    return installed if installed.is_dir() else Path(str(resources.files("audit"))).parent / "recipes"
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the shipped recipes.
+
+    Examples
+    --------
+    >>> "quickstart" in shipped_recipes()
+    True
+    """
+    return sorted(path.stem for path in recipes_folder().glob("*.toml"))
+
+
+def find_recipe(name: str) -> Path:
+    """Resolve a path, or the name of a shipped recipe.
+
+    Raises
+    ------
+    InputError
+        If there is neither; names the shipped ones.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = recipes_folder() / f"{path.name.removesuffix('.toml')}.toml"
+    if path.parent == Path() and shipped.is_file():
+        return shipped
+    raise InputError(f"{name}: no such recipe file; shipped recipes: {', '.join(shipped_recipes())}")
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : sequence of str
+        ``table.key=value``; the value is read as TOML, else as a string.
+
+    Raises
+    ------
+    InputError
+        One line that names file, table, key and what would do.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path.name}: not valid TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    for override in overrides:
+        _override(data, override)
+    return parse_recipe(data, path.name)
+
+
+def parse_recipe(data: dict[str, Any], where: str) -> Recipe:
+    """Check a recipe that has been read; ``where`` begins every error."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_explain(error, data)}") from None
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    *tables, last = key.strip().split(".")
+    if not equals or not last:
+        raise InputError(f"-o {override}: expected table.key=value")
+    try:
+        parsed = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    for table in tables:
+        data = data.setdefault(table, {})
+        if not isinstance(data, dict):
+            raise InputError(f"-o {override}: {table!r} is no table")
+    data[last] = parsed
+
+
+def _explain(error: ValidationError, data: dict[str, Any]) -> str:
+    """Say the first error in one line: [table] key, what was found, what would do."""
+    first = error.errors(include_url=False)[0]
+    kind, message = first["type"], first["msg"].removeprefix("Value error, ")
+    location = [str(part) for part in first["loc"]]
+    tables, value = [], data
+    while len(location) > 1 and isinstance(value.get(location[0]), dict):
+        value = value[location[0]]
+        tables.append(location.pop(0))
+        if tables == ["adapt"] and location and location[0] in METHODS:
+            location.pop(0)  # pydantic names the chosen method in the path
+    table = f"[{'.'.join(tables)}] " if tables else ""
+    if not location:
+        return f"{table}{message}"
+    key = location[0]
+    if kind == "extra_forbidden":
+        known = _keys(tables, data)
+        return f"{table}no such key {key!r}; {_suggest(key, known)}"
+    if kind == "missing":
+        return f"{table}the key {key!r} is missing"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        given = data.get("adapt", {}).get("method")
+        if given is None:
+            return "[adapt] the key 'method' is missing; choose from head, full, lora"
+        return f"[adapt] method = {given!r}: {_suggest(str(given), list(METHODS))}"
+    found = value.get(key) if isinstance(value, dict) else value
+    if kind == "literal_error":
+        expected = [part.strip(" '") for part in first["ctx"]["expected"].replace(" or ", ",").split(",")]
+        found = first["input"]
+        return f"{table}{key} = {found!r}: {_suggest(str(found), expected)}"
+    return f"{table}{key} = {found!r}: {message[:1].lower()}{message[1:]}"
+
+
+def _suggest(given: str, choices: Sequence[str]) -> str:
+    close = difflib.get_close_matches(given, choices, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(choices)}"
+
+
+def _keys(tables: Sequence[str], data: dict[str, Any]) -> list[str]:
+    """Names of the keys that a table may hold."""
+    model: type[BaseModel] = Recipe
+    for table in tables:
+        if table == "adapt":
+            model = METHODS.get(str(data["adapt"].get("method")), Full)
+            continue
+        annotation = model.model_fields[table].annotation
+        options = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type)]
+        model = next(one for one in options if issubclass(one, BaseModel))
+    return list(model.model_fields)
+
+
+def describe_source(dataset: str) -> str:
+    """Say how a data set is named, for errors."""
+    return f"a Hub id, a local file or folder, or shipped:{'|'.join(SHIPPED)}, got {dataset!r}"
+
+
+def canonical(recipe: Recipe) -> str:
+    """Return the recipe with every default spelled out, as JSON."""
+    return json.dumps(recipe.model_dump(mode="json"), sort_keys=True, indent=1)

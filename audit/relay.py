@@ -1,0 +1,250 @@
+"""Recipe to report: resolve the base, assess the gap, adapt, evaluate the task, audit, report; resumable by stage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from audit import steps
+from audit.errors import InputError
+from audit.finding import Finding
+from audit.items.task import read_task
+from audit.job import Job, Ticker, silent, thinned
+from audit.models.load import model_kind
+from audit.models.source import Source, file_hashes, resolve
+from audit.publish.card import render
+from audit.recipe import Recipe
+from audit.report import AdaptedModel, BaseModelRecord, Provenance, RecipeRecord, Report
+from audit.stages import Stages, locked, write_atomically
+from audit.view import Item, fingerprint
+
+__all__ = ["audit_model", "run"]
+
+TOOL = f"transfer-audit {metadata.version('transfer-audit')}"
+
+
+def run(
+    recipe: Recipe,
+    text: str,
+    out: Path,
+    *,
+    fresh: bool = False,
+    command: Sequence[str] = (),
+    tick: Ticker = silent,
+) -> tuple[Report, dict[str, float]]:
+    """Run a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    text : str
+        Of the recipe's file, for the report.
+    out : Path
+        Run folder. A run that was interrupted there goes on where it stopped.
+    fresh : bool
+        Start over.
+    command : sequence of str
+        What was typed, for the report.
+    tick : callable
+        Told about progress.
+
+    Returns
+    -------
+    report : Report
+    seconds : dict
+        Wall time of each stage.
+
+    Raises
+    ------
+    InputError, Unavailable
+    """
+    if recipe.base is None or recipe.kind is None or recipe.adapt is None:
+        missing = next(name for name in ("base", "kind", "adapt") if getattr(recipe, name) is None)
+        raise InputError(f"{recipe.name}: a recipe that is run needs {missing!r}; this one is for transfer-audit audit")
+    data = read_task(recipe.task)
+    base = resolve(recipe.base, recipe.revision, recipe.gguf_file)
+    with locked(out):
+        key = _digest(recipe.fingerprint, base.sha256, data.fingerprint, TOOL)
+        stages = Stages(out, key, fresh=fresh)
+        job = Job(recipe, base, recipe.kind, data, stages, tick=tick)
+        gap = stages.run("stages/gap", lambda folder: steps.gap(job, folder))
+        seeds = recipe.adapt.seeds
+        job.seed = seeds[0]
+        models = [stages.run(f"models/seed-{seed}", steps.adaptation(job, seed)) for seed in seeds]
+        job.adapted = Source(f"models/seed-{seeds[0]}", None, models[0], file_hashes(models[0]), base.license)
+        task = stages.run("stages/task", lambda folder: steps.task(job, folder, models))
+        bias = stages.run("stages/bias", lambda folder: steps.bias(job, folder))
+        forgetting = stages.run("stages/forgetting", lambda folder: steps.forgetting(job, folder))
+        trained = json.loads((models[0] / "adaptation.json").read_text())
+        adapted = AdaptedModel(
+            id=job.adapted.id,
+            method=recipe.adapt.method,
+            trainable_parameters=trained["trainable_parameters"],
+            seeds=list(seeds),
+            files=job.adapted.files,
+        )
+        report = _report(job, text, command, adapted, [gap, task, bias, forgetting])
+        _write(report, out, [gap, task, bias, forgetting], recipe.publish.evidence)
+    return report, stages.seconds
+
+
+def audit_model(
+    recipe: Recipe,
+    text: str,
+    base_name: str,
+    adapted_name: str,
+    out: Path,
+    *,
+    general: Sequence[Item] | None = None,
+    command: Sequence[str] = (),
+    tick: Ticker = silent,
+) -> tuple[Report, dict[str, float]]:
+    """Audit an existing checkpoint, adapter, merged or GGUF file against its base, without training.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        For task, audits and margins; its base, kind and adapt are not used.
+    text, out, command, tick
+        As for `run`.
+    base_name, adapted_name : str
+        As in a recipe's ``base``.
+    general : sequence of Item, optional
+        General texts in place of the recipe's, for gap and forgetting.
+
+    Returns
+    -------
+    report : Report
+    seconds : dict
+    """
+    adapted = resolve(adapted_name)
+    base = resolve(base_name, recipe.revision if base_name == recipe.base else None, recipe.gguf_file)
+    kind = model_kind(adapted.folder)
+    if kind != model_kind(base.folder) and not (adapted.folder / "adapter_config.json").is_file():
+        raise InputError(f"{adapted_name}: a model of kind {kind!r}, its base {base_name} is of another kind")
+    data = read_task(recipe.task)
+    with locked(out):
+        asked = fingerprint(general) if general else ""
+        stages = Stages(out, _digest(recipe.fingerprint, base.sha256, adapted.sha256, data.fingerprint, asked, TOOL))
+        job = Job(recipe, base, kind, data, stages, adapted, tick=tick)
+        if general:
+            job.general = lambda name, limit: thinned(list(general), limit)  # type: ignore[method-assign]
+        done = [
+            stages.run(f"stages/{name}", lambda folder, work=work: work(job, folder))  # type: ignore[misc]
+            for name, work in (
+                ("gap", steps.gap),
+                ("task", steps.task),
+                ("bias", steps.bias),
+                ("forgetting", steps.forgetting),
+            )
+        ]
+        model = AdaptedModel(
+            id=adapted_name, method="not known", trainable_parameters=None, seeds=[], files=adapted.files
+        )
+        report = _report(job, text, command, model, done)
+        _write(report, out, done, recipe.publish.evidence)
+    return report, stages.seconds
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+
+def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, stages: Sequence[Path]) -> Report:
+    results = [json.loads((folder / "result.json").read_text()) for folder in stages]
+    task: dict[str, Any] = next(
+        (result for result in results if "task" in result), {"task": None, "arms": [], "preflight": []}
+    )
+    order = {"bias": 0, "gap": 1, "forgetting": 2}
+    found = [Finding.model_validate(one) for result in results for one in result["findings"]]
+    seeds = adapted.seeds
+    one_checkpoint = (
+        f"Findings are about one checkpoint (seed {seeds[0]})" if seeds else "Findings are about this one checkpoint"
+    )
+    limits = [limit for result in results for limit in result["limits"]]
+    limits += [
+        f"{one_checkpoint}, not about what the recipe does on average.",
+        "Where a disparity came from was not measured: no control arm was trained, so nothing is called inherited.",
+        "No noise floor was measured: changes are held against the declared margins only.",
+    ]
+    return Report(
+        tool=TOOL,
+        recipe=RecipeRecord(name=job.recipe.name, fingerprint=job.recipe.fingerprint, text=text),
+        base=BaseModelRecord(
+            id=job.base.id,
+            revision=job.base.revision,
+            kind=job.kind,
+            license=job.base.license,
+            files=job.base.files,
+        ),
+        adapted=adapted,
+        task=task["task"],
+        arms=task["arms"],
+        preflight=task["preflight"],
+        findings=sorted(found, key=lambda one: order.get(one.audit, 3)),
+        provenance=Provenance(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=shlex.join(command),
+            seeds=seeds,
+            versions=_versions(),
+            hardware=_hardware(),
+            data=[{"name": job.data.source, "train": len(job.data.train), "test": len(job.data.test),
+                   "fingerprint": job.data.fingerprint}],
+        ),
+        limits=limits,
+    )  # fmt: skip
+
+
+def _write(report: Report, out: Path, stages: Sequence[Path], policy: str) -> None:
+    """Write evidence, then the report that vouches for it, then the card that is rendered from the report."""
+    folder = out / "evidence"
+    folder.mkdir(exist_ok=True)
+    salt = out / "stages" / "salt"
+    if not salt.is_file():
+        write_atomically(salt, os.urandom(16).hex().encode())
+    for stage in stages:
+        source, target = stage / "evidence.parquet", folder / f"{stage.name}.parquet"
+        if source.is_file() and policy != "none":
+            write_atomically(
+                target, _published(pd.read_parquet(source), policy, salt.read_text()).to_parquet(index=False)
+            )
+        else:
+            target.unlink(missing_ok=True)
+    report.save(out / "report.json")
+    write_atomically(out / "card.md", render(report).encode())
+
+
+def _published(table: pd.DataFrame, policy: str, salt: str) -> pd.DataFrame:
+    """Apply the publication policy: ``values`` keeps numbers under salted ids and no text."""
+    if policy == "full":
+        return table
+    salted = {
+        name: table[name].map(lambda value: hashlib.sha256(f"{salt}{value}".encode()).hexdigest()[:16])
+        for name in ("item_id", "cluster")
+    }
+    return table.assign(**salted).drop(columns="text")
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "transformers", "peft", "scikit-learn", "scipy", "numpy", "tokenizers", "safetensors")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
+
+
+def _hardware() -> dict[str, Any]:
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"machine": platform.machine(), "system": sys.platform, "cpus": os.cpu_count(), "accelerator": accelerator}

@@ -1,0 +1,158 @@
+"""The product of a run: all findings with their provenance, in one file that refuses what its numbers deny."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from audit.errors import InputError
+from audit.finding import Estimate, Finding
+from audit.stages import write_atomically
+
+__all__ = [
+    "SCHEMA",
+    "AdaptedModel",
+    "Arm",
+    "BaseModelRecord",
+    "Provenance",
+    "RecipeRecord",
+    "Report",
+    "Task",
+    "load_report",
+]
+
+SCHEMA = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class RecipeRecord(_Frozen):
+    """The recipe as it was run: the text of the file, and the hash of everything it says after overrides."""
+
+    name: str
+    fingerprint: str
+    text: str
+
+
+class BaseModelRecord(_Frozen):
+    """What was adapted; ``files`` maps names to sha256."""
+
+    id: str
+    revision: str | None
+    kind: str
+    license: str | None
+    files: dict[str, str]
+
+
+class AdaptedModel(_Frozen):
+    """What it was adapted to; ``id`` is where it lies (relative to the run), or how it was named to an audit."""
+
+    id: str
+    method: str
+    trainable_parameters: int | None
+    seeds: list[int]
+    files: dict[str, str]
+
+
+class Task(_Frozen):
+    """The task metric: the one quantity that is no harm."""
+
+    name: str
+    metric: str
+    better: Literal["higher", "lower"]
+    base: Estimate | None
+    adapted: Estimate
+    change: Estimate | None
+
+
+class Arm(_Frozen):
+    """One trained variant, or a control; ``task`` is its task metric."""
+
+    name: str
+    seed: int | None
+    sha256: str | None
+    task: float | None
+
+
+class Provenance(_Frozen):
+    """How the report came about."""
+
+    created: str
+    command: str
+    seeds: list[int]
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    data: list[dict[str, Any]]
+
+
+class Report(_Frozen):
+    """All findings of one adapted model against its own base.
+
+    ``preflight`` lists settings in which both sides differ, ``floor`` what null copies of the base show, ``arms`` all
+    trained variants and controls. ``decompositions`` (of a disparity by origin), ``curve`` (retention by strength) and
+    ``diligence`` (about the base) are empty where they were not measured; ``limits`` says what a reader must know.
+    """
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    tool: str
+    recipe: RecipeRecord
+    base: BaseModelRecord
+    adapted: AdaptedModel
+    task: Task | None
+    arms: list[Arm] = []
+    preflight: list[dict[str, str]] = []
+    floor: list[dict[str, Any]] = []
+    findings: list[Finding] = []
+    decompositions: list[dict[str, Any]] = []
+    curve: list[dict[str, Any]] = []
+    diligence: list[dict[str, Any]] = []
+    provenance: Provenance
+    limits: list[str] = []
+
+    def save(self, path: Path) -> None:
+        """Write the report; the file appears whole or not at all."""
+        write_atomically(path, self.model_dump_json(by_alias=True, indent=1).encode() + b"\n")
+
+
+def load_report(path: Path) -> Report:
+    """Read a report.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or the folder of a run.
+
+    Raises
+    ------
+    InputError
+        If there is none, its schema is not known, or a verdict is denied by its numbers; names the finding.
+    """
+    path = path / "report.json" if path.is_dir() else path
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such report") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a report: {error}") from None
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        newer = isinstance(schema, int) and schema > SCHEMA
+        remedy = "; a newer transfer-audit wrote it" if newer else ""
+        raise InputError(f"{path}: schema {schema!r} is not known here, only {SCHEMA}{remedy}")
+    try:
+        report = Report.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path}: {place}: {message}") from None
+    ids = [finding.id for finding in report.findings]
+    twice = next((one for one in ids if ids.count(one) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}: the finding {twice!r} stands in it twice")
+    return report

@@ -1,0 +1,138 @@
+"""Work that is done once: a folder a stage, which appears under its name only when it is complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from audit.errors import InputError, Unavailable
+
+__all__ = ["Stages", "locked", "write_atomically"]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file through a temporary one beside it: whole or not at all, and on the disk when this returns."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder; create it if need be.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    Unavailable
+        If another process holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise Unavailable(
+            f"{folder}: another run works in this folder; wait for it, or choose another with --out"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another folder with --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Stages:
+    """The stages of one run.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    key : str
+        Fingerprint of everything that the results depend on.
+    fresh : bool
+        Throw away what is there.
+
+    Raises
+    ------
+    InputError
+        If the folder holds a run with another key.
+    """
+
+    def __init__(self, folder: Path, key: str, *, fresh: bool = False) -> None:
+        self.folder = folder
+        self.seconds: dict[str, float] = {}
+        marker = folder / "stages" / "key"
+        if fresh:
+            for name in ("stages", "models", "evidence"):
+                shutil.rmtree(folder / name, ignore_errors=True)
+            for name in ("report.json", "card.md"):
+                (folder / name).unlink(missing_ok=True)
+        if marker.is_file() and marker.read_text() != key:
+            raise InputError(
+                f"{folder}: holds a run of another recipe, base, data or version; "
+                "start over with --fresh, or choose another folder with --out"
+            )
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        for orphan in [*folder.glob(".tmp-*"), *folder.glob("*/.tmp-*")]:  # of a run that was killed
+            shutil.rmtree(orphan, ignore_errors=True)
+        if not marker.is_file():
+            write_atomically(marker, key.encode())
+
+    def run(self, name: str, work: Callable[[Path], None]) -> Path:
+        """Do the work of a stage unless it is done; return its folder.
+
+        Parameters
+        ----------
+        name : str
+            Path of the stage's folder inside the run.
+        work : callable
+            Fills an empty folder.
+        """
+        target = self.folder / name
+        seconds = target / "seconds.json"
+        if seconds.is_file():
+            self.seconds[name] = float(json.loads(seconds.read_text()))
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
+        started = time.perf_counter()
+        try:
+            work(temporary)
+            self.seconds[name] = round(time.perf_counter() - started, 2)
+            (temporary / "seconds.json").write_text(json.dumps(self.seconds[name]))
+            _sync(temporary)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return target
+
+
+def _sync(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
