@@ -166,14 +166,14 @@ class Finding(_Frozen):
             claimed = data["verdict"]
             data = {key: value for key, value in data.items() if key != "verdict"}
         finding: Finding = handler(data)
+        finding._refuse_contradictions()
         if claimed is not None and claimed != finding.verdict:
             raise ValueError(
                 f"finding {finding.id!r} says {str(claimed)!r}, but its numbers say {str(finding.verdict)!r}"
             )
         return finding
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Finding:
+    def _refuse_contradictions(self) -> None:
         if not self.margin > 0:
             raise ValueError(f"finding {self.id!r}: a margin is above 0, got {self.margin}")
         if not 0 < self.alpha < 0.5:
@@ -196,7 +196,6 @@ class Finding(_Frozen):
             slack = 1e-9 * max(1.0, abs(low), abs(high))
             if self.alpha >= 0.025 and (same_low < low - slack or same_high > high + slack):
                 raise ValueError(f"finding {self.id!r}: the interval that decides is wider than the 95 % interval")
-        return self
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -76,7 +76,7 @@ def run(
     data = read_task(recipe.task)
     base = resolve(recipe.base, recipe.revision, recipe.gguf_file)
     with locked(out):
-        key = _digest(recipe.fingerprint, base.sha256, data.fingerprint, TOOL)
+        key = _digest(recipe.fingerprint, base.sha256, data.fingerprint, _code())
         stages = Stages(out, key, fresh=fresh)
         job = Job(recipe, base, recipe.kind, data, stages, tick=tick)
         gap = stages.run("stages/gap", lambda folder: steps.gap(job, folder))
@@ -137,7 +137,7 @@ def audit_model(
     data = read_task(recipe.task)
     with locked(out):
         asked = fingerprint(general) if general else ""
-        stages = Stages(out, _digest(recipe.fingerprint, base.sha256, adapted.sha256, data.fingerprint, asked, TOOL))
+        stages = Stages(out, _digest(recipe.fingerprint, base.sha256, adapted.sha256, data.fingerprint, asked, _code()))
         job = Job(recipe, base, kind, data, stages, adapted, tick=tick)
         if general:
             job.general = lambda name, limit: thinned(list(general), limit)  # type: ignore[method-assign]
@@ -238,6 +238,13 @@ def _published(table: pd.DataFrame, policy: str, salt: str) -> pd.DataFrame:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _code() -> str:
+    """Hash this package's own source: a stage that other code computed is not continued."""
+    folder = Path(__file__).parent
+    sources = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".jsonl", ".toml", ".jinja"))
+    return _digest(*(hashlib.sha256(path.read_bytes()).hexdigest() for path in sources))
 
 
 def _versions() -> dict[str, str]:

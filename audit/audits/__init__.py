@@ -103,7 +103,7 @@ def _finding(one: Question, compared: Comparison, family: str, adjustment: str, 
 
 
 def distinct(items: Sequence[Item]) -> list[Item]:
-    """Drop items that say the same in the same cluster: saying everything twice proves nothing more.
+    """Drop items that say the same in the same cluster, and sort: neither repetition nor order says anything.
 
     Examples
     --------
@@ -114,4 +114,4 @@ def distinct(items: Sequence[Item]) -> list[Item]:
     seen: dict[str, Item] = {}
     for item in items:
         seen.setdefault(item.model_copy(update={"id": "-"}).model_dump_json(), item)
-    return list(seen.values())
+    return [seen[content] for content in sorted(seen)]

@@ -114,7 +114,7 @@ def of_encoder(
         ``refit_probe``: error of a linear probe fitted to each side's own features (forgives a rotation).
         ``frozen_probe``: error of the probe fitted to the base's features, on either side's (what breaks where heads
         or indices are already deployed). ``neighbours``: share of the base's 10 nearest neighbours that the adapted
-        model no longer has among its own. Probes without two labels are left out.
+        model no longer has among its own. Probes are left out where there are not two labels with two documents each.
 
     Raises
     ------
@@ -126,9 +126,11 @@ def of_encoder(
     features = [view.ask("embedding", items) for view in (base, adapted)]
     questions = []
     labels = np.array([item.label or "" for item in items])
-    if len(set(labels) - {""}) > 1:
-        refit, frozen = _probe_errors(features[0], features[1], labels, clusters)
-        told = f"{FOLDS}-fold logistic probe of {len(set(labels))} classes of general text"
+    documents = [len({c for c, label in zip(clusters, labels, strict=True) if label == one}) for one in set(labels)]
+    folds = min([FOLDS, *documents])
+    if len(set(labels) - {""}) > 1 and folds > 1:
+        refit, frozen = _probe_errors(features[0], features[1], labels, clusters, folds)
+        told = f"{folds}-fold logistic probe of {len(set(labels))} classes of general text"
         for name, errors, what in (
             ("refit_probe", refit, "fitted to each side's own features"),
             ("frozen_probe", frozen, "fitted to the base's features"),
@@ -163,12 +165,12 @@ def of_encoder(
 
 
 def _probe_errors(
-    base: Array, adapted: Array, labels: NDArray[np.str_], clusters: Sequence[str]
+    base: Array, adapted: Array, labels: NDArray[np.str_], clusters: Sequence[str], folds: int
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Out-of-fold errors: (base, adapted) for the refit probe, and the same for the frozen one."""
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    splits = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
     wrong = np.zeros((3, len(labels)))
-    for train, test in folds.split(base, labels, clusters):
+    for train, test in splits.split(base, labels, clusters):
         on_base, on_adapted = (
             linear_probe().fit(base[train], labels[train]),
             linear_probe().fit(adapted[train], labels[train]),

@@ -14,13 +14,14 @@ from audit.audits import distinct
 from audit.finding import Decision, Estimate, Finding
 from audit.probe import linear_probe
 from audit.stats import clusters_needed, permutation_p, rng_from
-from audit.view import Item, View, fingerprint
+from audit.view import Item, NotMeasurable, View, fingerprint
 
 __all__ = ["domain_gap", "mmd2"]
 
 PERMUTATIONS = 999
 DRAWS = 1000
 SPLITS = 200
+MIN_DOCUMENTS = 10
 
 Array = NDArray[np.float64]
 
@@ -56,7 +57,7 @@ def domain_gap(
     Raises
     ------
     NotMeasurable
-        If the base has no embedding.
+        If the base has no embedding, or a sample has fewer than ``MIN_DOCUMENTS`` documents.
 
     Notes
     -----
@@ -65,9 +66,11 @@ def domain_gap(
     reference. Intervals: cluster bootstrap, with pairs of a cluster left out of every within-sample mean.
     """
     samples = [distinct(items) for items in (reference, task, ceiling)]
-    features = [base.ask("embedding", items) for items in samples]
     codes = [_codes(items) for items in samples]
     clusters = min(len(np.unique(code)) for code in codes)
+    if clusters < MIN_DOCUMENTS:
+        raise NotMeasurable("embedding", f"{clusters} documents are too few to place; {MIN_DOCUMENTS} are the least")
+    features = [base.ask("embedding", items) for items in samples]
     asked = [item for items in samples for item in items]
     rng = rng_from(*features)
     separable, p_separable = _separability(features, codes, rng)
@@ -301,8 +304,6 @@ def _held_out_hits(
             held_out.append(np.full(len(found), half == 1))
     data = np.concatenate([(first, second)[i // 2][found] for i, found in enumerate(rows)])
     labels, clusters, test = np.concatenate(sides), np.concatenate(groups), np.concatenate(held_out)
-    if size < 4:
-        return np.full(int(test.sum()), 0.5), np.unique(clusters[test], return_inverse=True)[1]
     model = linear_probe(0.1).fit(data[~test], labels[~test])
     hits = (model.predict(data[test]) == labels[test]).astype(np.float64)
     return hits, np.unique(clusters[test], return_inverse=True)[1]

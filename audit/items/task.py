@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from audit.errors import InputError
+from audit.errors import InputError, Unavailable
 from audit.items import shipped
 from audit.view import Item, fingerprint
 
@@ -79,7 +79,7 @@ def _read_file(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         if path.suffix in (".jsonl", ".json"):
-            return pd.read_json(path, lines=path.suffix == ".jsonl", dtype=False, convert_dates=False)
+            return pd.read_json(path, lines=path.suffix == ".jsonl", dtype=False)
         return pd.read_csv(path, sep=READERS[path.suffix], quoting=3 if path.suffix == ".tsv" else 0)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of data") from None
@@ -104,7 +104,10 @@ def _from_hub(task: Task) -> dict[str, pd.DataFrame]:
     import datasets
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    from audit.models.source import hub_reachable
+
     datasets.disable_progress_bars()
+    reachable = hub_reachable()
     try:
         loaded = {
             split: datasets.load_dataset(task.dataset, task.subset, split=split, revision=task.revision)
@@ -113,6 +116,10 @@ def _from_hub(task: Task) -> dict[str, pd.DataFrame]:
     except (ConnectionError, FileNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         from audit.recipe import describe_source
 
+        if not reachable:
+            raise Unavailable(
+                f"{task.dataset}: the Hub cannot be reached, and the data set is neither in its cache nor a local file"
+            ) from None
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{task.dataset}: no such local data, and the Hub did not give it ({reason}); "

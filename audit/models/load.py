@@ -200,6 +200,11 @@ def load_config(source: Source) -> Any:
 
 def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     """Load a tokenizer, without remote code."""
+    names = [path.name for path in source.folder.iterdir()]
+    if not any(name.startswith(("tokenizer", "vocab", "spiece", "sentencepiece")) for name in names):
+        raise InputError(
+            f"{source.id}: it has no usable tokenizer (no such file; one would be made up from the config)"
+        )
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from audit.errors import InputError, Unavailable
 
-__all__ = ["Source", "cache_folder", "file_hashes", "resolve"]
+__all__ = ["Source", "cache_folder", "file_hashes", "hub_reachable", "resolve"]
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*"]
 
@@ -103,6 +103,7 @@ def _from_hub(name: str, revision: str | None, gguf_file: str | None, weights: b
         RevisionNotFoundError,
     )
 
+    hub_reachable()
     patterns = [gguf_file, "README.md", "LICENSE*"] if gguf_file else WANTED if weights else WANTED[1:]
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
@@ -114,9 +115,27 @@ def _from_hub(name: str, revision: str | None, gguf_file: str | None, weights: b
         raise InputError(f"{name}: no such folder here and no such model on the Hub (or it is private)") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise Unavailable(
-            f"{name}: the Hub cannot be reached and the model is not in the cache ({type(error).__name__})"
+            f"{name}: the Hub cannot be reached, and the model is not in its cache ({type(error).__name__})"
         ) from None
     return folder, folder.name
+
+
+def hub_reachable() -> bool:
+    """Ask the Hub once whether it is there; where it is not, its clients read their caches and do not retry.
+
+    A client retries a lost connection for half a minute. One short question first lets a machine without a network
+    say so at once.
+    """
+    import datasets
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    if not constants.HF_HUB_OFFLINE:
+        try:
+            huggingface_hub.get_session().head(constants.ENDPOINT, timeout=10)
+        except Exception:  # noqa: BLE001 (whatever the transport raises, the Hub is not there)
+            constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    return not constants.HF_HUB_OFFLINE
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
@@ -183,7 +202,9 @@ def _from_gguf(name: str, commit: str | None, folder: Path, gguf_file: str) -> S
 def _dequantise(folder: Path, gguf_file: str, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,

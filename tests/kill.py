@@ -1,0 +1,47 @@
+"""Run a recipe and kill the process -9 at a chosen point: ``python -m tests.kill TABLE OUT POINT``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+POINTS = ("gap", "seed-0", "task", "bias", "forgetting", "training", "report")
+
+
+def die(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(table: str, out: str, point: str) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    from audit import relay, stages
+    from audit.adapt.train import _Report
+    from audit.recipe import parse_recipe
+    from audit.report import Report
+
+    if point == "training":
+        _Report.on_step_end = die  # type: ignore[method-assign]
+    elif point == "report":
+        Report.save = die  # type: ignore[method-assign]
+    else:  # all of a stage is written, and not yet under its name
+        done = iter(POINTS)
+        sync = stages._sync
+
+        def die_in_time(folder: Path) -> None:
+            if next(done) == point:
+                die()
+            sync(folder)
+
+        stages._sync = die_in_time
+    recipe = parse_recipe(json.loads(table), "tiny.toml")
+    relay.run(recipe, "", Path(out))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,243 @@
+"""The laws that hold for every audit, on recorded tables: what an audit says must not depend on what it should not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from audit.audits.bias import counterfactual
+from audit.audits.forgetting import of_causal, of_encoder
+from audit.audits.gap import domain_gap, mmd2
+from audit.finding import Finding
+from audit.view import Item, NotMeasurable, View, replay
+
+Array = NDArray[np.float64]
+Audit = Callable[[View, View, list[Item]], list[Finding]]
+Items = Callable[[], list[Item]]
+Answers = Callable[..., dict[str, Array]]
+LABELS = ["no", "yes"]
+
+
+def table(answers: dict[str, Array], items: list[Item]) -> pd.DataFrame:
+    parts = []
+    for question, values in answers.items():
+        flat = values.reshape(len(items), -1)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "id": np.repeat([item.id for item in items], flat.shape[1]),
+                    "question": question,
+                    "index": np.tile(np.arange(flat.shape[1]), len(items)),
+                    "value": flat.ravel(),
+                }
+            )
+        )
+    return pd.concat(parts)
+
+
+def recorded(name: str, answers: dict[str, Array], items: list[Item]) -> View:
+    return replay(table(answers, items), id=name, labels=LABELS)
+
+
+def bias_audit(base: View, adapted: View, items: list[Item]) -> list[Finding]:
+    return counterfactual(
+        base, adapted, items, name="demo", groups=("a", "b"), label="yes", margins=(0.05, 0.05), by_pair=True
+    )
+
+
+def causal_audit(base: View, adapted: View, items: list[Item]) -> list[Finding]:
+    return of_causal(base, adapted, items, margin=0.05)
+
+
+def encoder_audit(base: View, adapted: View, items: list[Item]) -> list[Finding]:
+    return of_encoder(base, adapted, items, probe_margin=0.05, neighbour_margin=0.2)
+
+
+def bias_items(n: int = 60) -> list[Item]:
+    return [
+        Item(id=f"i{i}", cluster=f"c{i // 2}", pair=(f"she {i}", f"he {i}"), groups={"pair": f"p{i % 2}"})
+        for i in range(n)
+    ]
+
+
+def text_items(n: int = 60) -> list[Item]:
+    return [Item(id=f"i{i}", cluster=f"c{i}", text=f"text {i}", label=f"t{i % 3}") for i in range(n)]
+
+
+def bias_answers(rng: np.random.Generator, items: list[Item], harm: float = 0.0) -> dict[str, Array]:
+    first = np.clip(rng.normal(0.5, 0.02, len(items)) + harm, 0, 1)
+    second = np.clip(rng.normal(0.5, 0.02, len(items)), 0, 1)
+    return {"probabilities": np.stack([1 - first, first, 1 - second, second], axis=1)}
+
+
+def causal_answers(rng: np.random.Generator, items: list[Item], harm: float = 0.0) -> dict[str, Array]:
+    surprise = 3 + 0.01 * rng.normal(size=len(items)) + harm
+    return {"log_likelihood": -10 * surprise, "token_count": np.full(len(items), 10.0)}
+
+
+def encoder_answers(rng: np.random.Generator, items: list[Item], harm: float = 0.0) -> dict[str, Array]:
+    centres = np.eye(3, 8) * 4
+    told = np.array([int((item.label or "t0")[1:]) for item in items])
+    return {"embedding": centres[told] * (1 - harm) + rng.normal(size=(len(items), 8))}
+
+
+CASES = {
+    "bias": (bias_audit, bias_items, bias_answers, 0.3),
+    "forgetting of a causal model": (causal_audit, text_items, causal_answers, 0.3),
+    "forgetting of an encoder": (encoder_audit, text_items, encoder_answers, 1.0),
+}
+every_audit = pytest.mark.parametrize(("audit", "items", "answers", "harm"), CASES.values(), ids=CASES)
+
+
+@every_audit
+def test_a_model_differs_from_itself_by_exactly_nothing(
+    audit: Audit, items: Items, answers: Answers, harm: float
+) -> None:
+    asked = items()
+    view = recorded("base", answers(np.random.default_rng(0), asked), asked)
+    for finding in audit(view, view, asked):
+        assert finding.change is not None
+        assert finding.change.value == 0.0
+        assert finding.verdict in ("same", "unclear")
+        assert finding.method == "tango score" or (finding.change.low, finding.change.high) == (None, None)
+
+
+@every_audit
+def test_a_planted_harm_is_found(audit: Audit, items: Items, answers: Answers, harm: float) -> None:
+    asked = items()
+    base = recorded("base", answers(np.random.default_rng(0), asked), asked)
+    adapted = recorded("adapted", answers(np.random.default_rng(0), asked, harm), asked)
+    declared = [finding for finding in audit(base, adapted, asked) if finding.group is None]
+    assert declared[0].verdict == "worse"
+    if audit is not encoder_audit:  # its harm is planted in features; the others' size is known
+        change = declared[0].change
+        assert change is not None
+        assert change.value == pytest.approx(harm, abs=0.02)
+
+
+@every_audit
+def test_swapping_the_models_negates_the_change(audit: Audit, items: Items, answers: Answers, harm: float) -> None:
+    if audit is encoder_audit:
+        pytest.skip("the frozen probe and the neighbours are the base's own: they have a direction")
+    asked = items()
+    base = recorded("base", answers(np.random.default_rng(0), asked), asked)
+    adapted = recorded("adapted", answers(np.random.default_rng(1), asked, harm), asked)
+    for there, back in zip(audit(base, adapted, asked), audit(adapted, base, asked), strict=True):
+        assert there.change is not None
+        assert back.change is not None
+        assert back.change.value == pytest.approx(-there.change.value, abs=1e-12)
+        assert back.change.bounds() == pytest.approx(there.change.negated().bounds(), abs=1e-9)
+
+
+@every_audit
+def test_saying_everything_twice_proves_nothing_more(audit: Audit, items: Items, answers: Answers, harm: float) -> None:
+    asked = items()
+    again = [item.model_copy(update={"id": f"again {item.id}"}) for item in asked]
+    order = np.random.default_rng(2).permutation(2 * len(asked))
+    twice = [[*asked, *again][i] for i in order]
+    sides = []
+    for seed, name in ((0, "base"), (1, "adapted")):
+        known = answers(np.random.default_rng(seed), asked, harm * seed)
+        doubled = {question: np.concatenate([value, value])[order] for question, value in known.items()}
+        sides.append((recorded(name, known, asked), recorded(name, doubled, twice)))
+    once = audit(sides[0][0], sides[1][0], asked)
+    for first, second in zip(once, sorted(audit(sides[0][1], sides[1][1], twice), key=_order(once)), strict=True):
+        assert second.n_items == first.n_items
+        assert second.n_clusters == first.n_clusters
+        assert second.change is not None
+        assert first.change is not None
+        assert second.change.value == pytest.approx(first.change.value, abs=1e-12)
+        assert second.change.bounds() == pytest.approx(first.change.bounds(), abs=1e-12)
+
+
+def _order(findings: list[Finding]) -> Callable[[Finding], int]:
+    place = {finding.id: i for i, finding in enumerate(findings)}
+    return lambda finding: place[finding.id]
+
+
+def test_ten_items_without_a_flip_are_unclear() -> None:
+    asked = [Item(id=f"i{i}", cluster=f"c{i}", pair=(f"she {i}", f"he {i}")) for i in range(10)]
+    view = recorded("base", {"probabilities": np.tile([0.1, 0.9, 0.1, 0.9], (10, 1))}, asked)
+    [preference, flips] = counterfactual(
+        view, view, asked, name="demo", groups=("a", "b"), label="yes", margins=(0.05, 0.05)
+    )
+    assert flips.verdict == "unclear"
+    assert flips.n_needed is not None
+    assert flips.n_needed > 50
+    assert preference.verdict == "unclear"  # a mean needs 30 clusters
+
+
+# --- the gap ----------------------------------------------------------------------------------------------------------
+
+
+def gap_of(task: Array, reference: Array, ceiling: Array, margin: float = 0.1) -> list[Finding]:
+    samples = {}
+    for name, values in (("task", task), ("reference", reference), ("ceiling", ceiling)):
+        samples[name] = [Item(id=f"{name}{i}", cluster=f"{name}{i}", text=f"{name} {i}") for i in range(len(values))]
+    items = [item for one in samples.values() for item in one]
+    view = recorded("base", {"embedding": np.concatenate([task, reference, ceiling])}, items)
+    return domain_gap(view, samples["task"], samples["reference"], samples["ceiling"], margin=margin)
+
+
+def test_the_scale_has_its_zero_and_its_one() -> None:
+    rng = np.random.default_rng(0)
+    reference, same, far = rng.normal(size=(300, 16)), rng.normal(size=(300, 16)), rng.normal(size=(300, 16)) + 2
+    near, apart = gap_of(same, reference, far), gap_of(far[::-1].copy(), reference, far)
+    assert abs(near[0].adapted.value) < 0.1
+    assert near[0].verdict == "same"
+    assert near[0].p is not None
+    assert near[0].p > 0.05
+    assert apart[0].adapted.value == pytest.approx(1, abs=0.02)
+    assert apart[0].verdict == "worse"
+    assert apart[0].p == 0.001
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_a_mixture_lies_where_its_share_says(share: float) -> None:
+    """MMD((1 - λ)P + λQ, P) = λ·MMD(P, Q): the position of a mixture is the share of unrelated text in it."""
+    rng = np.random.default_rng(1)
+    reference, far = rng.normal(size=(400, 16)), rng.normal(size=(400, 16)) + 1.5
+    mixed = rng.normal(size=(400, 16)) + 1.5 * (np.arange(400) < share * 400)[:, None]
+    assert gap_of(mixed, reference, far)[0].adapted.value == pytest.approx(share, abs=0.05)
+
+
+def test_mmd_of_a_shifted_gaussian_is_its_closed_form() -> None:
+    """K = exp(-|x - y|²/2s²), unit covariance, shift m: MMD² = 2·(s²/(s² + 2))^(d/2)·(1 - exp(-m²/2(s² + 2)))."""
+    rng = np.random.default_rng(2)
+    d, n, s2, shift = 4, 1500, 6.0, 1.0
+    x, y = rng.normal(size=(n, d)), rng.normal(size=(n, d)) + np.eye(d)[0] * shift
+    points = np.concatenate([x, y])
+    squares = ((points[:, None] - points[None]) ** 2).sum(-1)
+    counts = 1 - np.eye(2 * n)
+    first = (np.arange(2 * n) < n).astype(float)[:, None]
+    value = mmd2(np.stack([np.exp(-squares / (2 * s2)) * counts, counts]), first, 1 - first)[0]
+    expected = 2 * (s2 / (s2 + 2)) ** (d / 2) * (1 - np.exp(-(shift**2) / (2 * (s2 + 2))))
+    assert value == pytest.approx(expected, rel=0.1)
+
+
+def test_the_permutation_test_has_its_size_with_documents_and_not_without() -> None:
+    """Each document says nearly the same three times: whole documents must be permuted."""
+    rng = np.random.default_rng(3)
+    rejected = {"grouped": 0, "naive": 0}
+    repeats = 40
+    for _ in range(repeats):
+        documents = np.repeat(rng.normal(size=(60, 4)), 3, axis=0) + 0.05 * rng.normal(size=(180, 4))
+        for name in rejected:
+            items = [Item(id=str(i), cluster=str(i // 3 if name == "grouped" else i), text=str(i)) for i in range(180)]
+            view = recorded("base", {"embedding": documents}, items)
+            found = domain_gap(view, items[:90], items[90:], items[90:], margin=0.1)[0]
+            rejected[name] += (found.p or 1) <= 0.05
+    assert rejected["grouped"] / repeats <= 0.15
+    assert rejected["naive"] / repeats > 0.5  # the mutant
+
+
+def test_few_texts_are_unclear_and_very_few_are_not_placed() -> None:
+    rng = np.random.default_rng(4)
+    reference, far = rng.normal(size=(50, 8)), rng.normal(size=(50, 8)) + 3
+    assert {finding.verdict for finding in gap_of(rng.normal(size=(12, 8)), reference, far)} == {"unclear"}
+    with pytest.raises(NotMeasurable, match="5 documents are too few to place"):
+        gap_of(rng.normal(size=(5, 8)), reference, far)

