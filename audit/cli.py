@@ -37,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Adapt a pretrained base, then audit the adapted model against its own base.",
 )
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 WIDE = 200  # columns where the output is no terminal: nothing is wrapped or cut
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -275,9 +276,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if arguments is None else arguments)
     given = ["--gate=worse" if one == "--gate" else one for one in given]  # the value is optional
     try:
-        app(given, standalone_mode=False)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+        code = app(given, standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(code or 0)
     except InputError as error:
         _fail(str(error), 2)
     except Unavailable as error:
@@ -292,7 +294,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if not hasattr(error, "format_message"):
             raise
         _fail(error.format_message(), 2)
-    sys.exit(0)
 
 
 def _terminated(*_: object) -> None:

@@ -127,7 +127,7 @@ def test_audit_without_a_base_says_so(tiny_encoder: Path, tmp_path: Path, capsys
         (("run", "nothing"), 2, "nothing: no such recipe file"),
         (("run", "{recipe}", "--gate=hard"), 2, "--gate=hard: choose from --gate, --gate=strict"),
         (("run", "{recipe}", "--bogus"), 2, "No such option: --bogus"),
-        (("run",), 2, "Missing argument 'RECIPE'"),
+        (("run",), 2, "Missing argument 'recipe'"),
         (("run", "{recipe}", "-o", "task.text='body'"), 2, "no column 'body' for [task] text"),
         (("run", "{recipe}", "--out", "/proc/nothing"), 2, "/proc/nothing: cannot be written"),
         (("run", "audit_defaults"), 2, "a recipe that is run needs 'base'"),

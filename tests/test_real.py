@@ -11,6 +11,7 @@ from audit.recipe import find_recipe, load_recipe
 from audit.report import Report
 
 pytestmark = pytest.mark.real_base
+SMALL = ("audit.gap.limit=120", "audit.forgetting.limit=192")
 
 
 def run(overrides: list[str], out: Path, name: str = "quickstart") -> Report:
@@ -28,7 +29,7 @@ def beats_majority(report: Report) -> bool:
 
 @pytest.mark.usefixtures("minilm")
 def test_quickstart_on_the_real_minilm(tmp_path: Path) -> None:
-    report = run(["audit.bias.pairs=3", "adapt.epochs=3"], tmp_path / "run")
+    report = run(["audit.bias.pairs=2", "adapt.epochs=2", *SMALL], tmp_path / "run")
     assert {finding.audit for finding in report.findings} == {"bias", "gap", "forgetting"}
     assert beats_majority(report)
     by_id = {finding.id: finding for finding in report.findings}
@@ -39,7 +40,7 @@ def test_quickstart_on_the_real_minilm(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("minilm")
 def test_a_head_on_the_real_minilm_forgets_nothing(tmp_path: Path) -> None:
-    report = run(["audit.bias.pairs=1", "adapt={method='head'}", "audit.gap.limit=100"], tmp_path / "run")
+    report = run(["audit.bias.pairs=1", "adapt={method='head'}", *SMALL], tmp_path / "run")
     changes = [finding.change for finding in report.findings if finding.audit == "forgetting"]
     assert len(changes) == 3
     assert all(change is not None and change.value == 0.0 for change in changes)
@@ -52,7 +53,7 @@ def test_the_relay_on_imdb_sentences(shared_data: Path, tmp_path: Path) -> None:
     data = tmp_path / "imdb.tsv"
     data.write_text("text\tlabel\n" + (shared_data / "sentences_imdb.tsv").read_text(encoding="utf-8"))
     overrides = [f"task={{dataset='{data}', labels=['negative', 'positive'], test_share=0.2}}"]
-    overrides += ["audit.bias.label='positive'", "audit.bias.pairs=1", "adapt.epochs=2"]
+    overrides += ["audit.bias.label='positive'", "audit.bias.pairs=1", "adapt.epochs=1", "adapt.max_length=64", *SMALL]
     report = run(overrides, tmp_path / "run")
     assert report.provenance.data[0]["train"] == 800
     assert report.provenance.data[0]["test"] == 200
