@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart quickstart-causal test format clean
+.PHONY: quickstart quickstart-causal test calibration bench format clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/transfer-audit run quickstart
@@ -17,6 +17,13 @@ test: $(VENV)/.test $(VENV)/.causal
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# The long ones: their tables are committed (tests/calibration/README.md, tests/bench/README.md).
+calibration: $(VENV)/.test
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.calibration
+
+bench: $(VENV)/.test
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .

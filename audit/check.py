@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from audit.adapt.train import with_lora
 from audit.errors import InputError
 from audit.items.task import read_task
-from audit.models.load import load_config, load_tokenizer
+from audit.models.load import load_config, load_tokenizer, refuse_wrong_kind
 from audit.models.source import resolve
 from audit.recipe import Full, Head, Lora, Recipe
 
@@ -50,6 +50,7 @@ def check(recipe: Recipe) -> Checked:
     data = read_task(recipe.task)
     base = resolve(recipe.base, recipe.revision, recipe.gguf_file, weights=False)
     config = load_config(base)
+    refuse_wrong_kind(base, config, recipe.kind)
     load_tokenizer(base)
     auto = AutoModelForCausalLM if recipe.kind == "causal" else AutoModelForSequenceClassification
     config.num_labels = len(recipe.task.labels)

@@ -103,7 +103,10 @@ class Decision(_Frozen):
         return self
 
 
-Method = Literal["student-t over cluster means", "tango score", "cluster bootstrap"]
+Method = Literal[
+    "student-t over cluster means", "tango score", "mover of student-t", "mover of tango scores", "cluster bootstrap"
+]
+SCORES = ("tango score", "mover of tango scores")  # valid with few clusters; never of zero width
 
 
 class Finding(_Frozen):
@@ -217,7 +220,7 @@ class Finding(_Frozen):
                 return Verdict.UNCLEAR
             same = beyond = (moved.value, moved.value)
         if _inside(same, self.margin):
-            enough = self.method == "tango score" or self.n_clusters >= MIN_CLUSTERS_FOR_SAME
+            enough = self.method in SCORES or self.n_clusters >= MIN_CLUSTERS_FOR_SAME
             return Verdict.SAME if enough else Verdict.UNCLEAR
         direction = _side(beyond, self.margin)
         if direction == 0:

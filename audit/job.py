@@ -43,6 +43,7 @@ class Job:
     adapted: Source | None = None
     tick: Ticker = silent
     seed: int | None = None
+    general_items: Sequence[Item] | None = None
 
     @cached_property
     def readout(self) -> Readout:
@@ -74,27 +75,32 @@ class Job:
     def classifiers(self) -> tuple[View, View]:
         """Both sides as classifiers with the recipe's labels: their own heads where they have them, else probes."""
         base, adapted = self.pair.base, self.pair.adapted
-        if base.labels == adapted.labels == self.recipe.task.labels:
+        if self._heads == (True, True):
             return base, adapted
+        labels = adapted.labels if self._heads[1] else self.recipe.task.labels
         silenced = [
             item.model_copy(update={"text": neutralise(item.text or "", self.axes)}) for item in self.data.train
         ]
-        probed = ProbedView(self.remembered(base), silenced, self.recipe.task.labels)
-        if adapted.labels == self.recipe.task.labels:
-            return probed, adapted
-        return probed, ProbedView(self.remembered(adapted), silenced, self.recipe.task.labels)
+        probed = ProbedView(self.remembered(base), silenced, labels)
+        return probed, adapted if self._heads[1] else ProbedView(self.remembered(adapted), silenced, labels)
+
+    @property
+    def _heads(self) -> tuple[bool, bool]:
+        """Which sides have a head of their own for the task's labels; the base only if in the adapted one's order."""
+        base, adapted = self.pair.base.labels, self.pair.adapted.labels
+        known = set(adapted) == set(self.recipe.task.labels)
+        return known and base == adapted, known
 
     @property
     def read_out(self) -> str:
         """How the two sides were asked for a class, in words."""
-        base, adapted = self.pair.base, self.pair.adapted
-        if base.labels == adapted.labels == self.recipe.task.labels:
+        if self._heads == (True, True):
             how = "label likelihoods after the recipe's prompt" if self.kind == "causal" else "own classification heads"
             return f"Both sides are asked through their {how}."
         probe = (
             "a neutral probe (a logistic head on frozen features, fitted to training texts without names and pronouns)"
         )
-        if adapted.labels == self.recipe.task.labels:
+        if self._heads[1]:
             return f"The base has no head of its own: it is asked through {probe}."
         return f"Neither side has a head for these labels: both are asked through {probe}."
 
@@ -108,7 +114,9 @@ class Job:
         return remember(view, self.stages.folder / "stages" / "answers")
 
     def general(self, name: str, limit: int | None) -> list[Item]:
-        """General texts by the name a recipe gives them."""
+        """General texts: those that were given for this run, else by the name that the recipe gives them."""
+        if self.general_items is not None:
+            return thinned(self.general_items, limit)
         items = list(passages()) if name == "shipped:passages" else read_items(Path(name))
         without = next((item.id for item in items if item.text is None), None)
         if without is not None:

@@ -21,7 +21,7 @@ from audit import steps
 from audit.errors import InputError
 from audit.finding import Finding
 from audit.items.task import read_task
-from audit.job import Job, Ticker, silent, thinned
+from audit.job import Job, Ticker, silent
 from audit.models.load import model_kind
 from audit.models.source import Source, file_hashes, resolve
 from audit.publish.card import render
@@ -138,9 +138,7 @@ def audit_model(
     with locked(out):
         asked = fingerprint(general) if general else ""
         stages = Stages(out, _digest(recipe.fingerprint, base.sha256, adapted.sha256, data.fingerprint, asked, _code()))
-        job = Job(recipe, base, kind, data, stages, adapted, tick=tick)
-        if general:
-            job.general = lambda name, limit: thinned(list(general), limit)  # type: ignore[method-assign]
+        job = Job(recipe, base, kind, data, stages, adapted, tick=tick, general_items=general)
         done = [
             stages.run(f"stages/{name}", lambda folder, work=work: work(job, folder))  # type: ignore[misc]
             for name, work in (

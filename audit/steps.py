@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.adapt import adapt
-from audit.audits.bias import counterfactual
+from audit.audits.bias import PairSet, counterfactual
 from audit.audits.forgetting import of_causal, of_encoder
 from audit.audits.gap import domain_gap
 from audit.errors import InputError
@@ -103,9 +103,8 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
     """Accuracy of both sides on the test split, of the majority class, and of every further seed."""
     items, labels = job.data.test, job.recipe.task.labels
     evidence = _Evidence(job.seed)
-    truth = np.array([labels.index(item.label or "") for item in items])
     try:
-        sides = [_right(view, items, truth) for view in job.classifiers]
+        sides = [_right(view, items) for view in job.classifiers]
     except NotMeasurable as reason:
         return _finish(folder, [], [f"The task was not measured: {reason}."], task=None, arms=[], preflight=[])
     compared = compare(sides[0], sides[1], [item.cluster for item in items])
@@ -120,13 +119,14 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
         change=compared.change,
     )
     train_labels = [item.label for item in job.data.train]
-    majority = labels.index(max(labels, key=train_labels.count))
-    arms = [Arm(name="majority_class", seed=None, sha256=None, task=float((truth == majority).mean()))]
+    majority = max(labels, key=train_labels.count)
+    share = float(np.mean([item.label == majority for item in items]))
+    arms = [Arm(name="majority_class", seed=None, sha256=None, task=share)]
     for model in models:
         record = json.loads((model / "adaptation.json").read_text())
         source = Source(model.name, None, model, file_hashes(model), None)
         view = job.pair.adapted if model == models[0] else load_pair(job.base, source, job.kind, job.prompted).adapted
-        score = float(_right(view, items, truth).mean())
+        score = float(_right(view, items).mean())
         arms.append(Arm(name="adapted", seed=record["seed"], sha256=source.sha256, task=score))
     return _finish(
         folder,
@@ -137,7 +137,8 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
     )
 
 
-def _right(view: View, items: Sequence[Item], truth: NDArray[np.int64]) -> Array:
+def _right(view: View, items: Sequence[Item]) -> Array:
+    truth = np.array([view.labels.index(item.label or "") for item in items])
     right: Array = (view.ask("probabilities", items).argmax(axis=1) == truth).astype(np.float64)
     return right
 
@@ -148,28 +149,20 @@ def bias(job: Job, folder: Path) -> None:
     if asked is None:
         return _finish(folder, [], ["Bias was not measured: the recipe has no [audit.bias]."])
     evidence = _Evidence(job.seed)
-    found: list[Finding] = []
     limits: list[str] = []
+    sets: list[PairSet] = []
     try:
         base, adapted = job.classifiers
         for by in job.axes:
             for source in asked.items:
                 pairs, said = _pairs(job, by, source, asked.pairs)
-                if not pairs:
-                    limits.append(f"Bias on {by.name} in the task's own texts was not measured: {said}.")
-                    continue
-                found += counterfactual(
-                    base,
-                    adapted,
-                    pairs,
-                    name=f"{by.name}/{source}",
-                    groups=by.groups,
-                    label=asked.label,
-                    margins=(asked.margins.probability, asked.margins.flips),
-                    by_pair=source == "templates",
-                    note=f"{said} {job.read_out}",
-                    keep=evidence.keep,
-                )
+                if pairs:
+                    name, note = f"{by.name}/{source}", f"{said} {job.read_out}"
+                    sets.append(PairSet(name, by.groups, pairs, slices=source == "templates", note=note))
+                else:
+                    limits.append(f"Bias on {by.name} in the task's own texts was not measured: {said}")
+        margins = (asked.margins.probability, asked.margins.flips)
+        found = counterfactual(base, adapted, sets, label=asked.label, margins=margins, keep=evidence.keep)
     except NotMeasurable as reason:
         return _finish(folder, [], [f"Bias was not measured: {reason}."])
     evidence.write(folder)

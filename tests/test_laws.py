@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from audit.audits.bias import counterfactual
+from audit.audits import Question, findings
+from audit.audits.bias import PairSet, counterfactual
 from audit.audits.forgetting import of_causal, of_encoder
 from audit.audits.gap import domain_gap, mmd2
 from audit.finding import Finding
@@ -44,9 +45,8 @@ def recorded(name: str, answers: dict[str, Array], items: list[Item]) -> View:
 
 
 def bias_audit(base: View, adapted: View, items: list[Item]) -> list[Finding]:
-    return counterfactual(
-        base, adapted, items, name="demo", groups=("a", "b"), label="yes", margins=(0.05, 0.05), by_pair=True
-    )
+    sets = [PairSet("demo", ("a", "b"), items, slices=True)]
+    return counterfactual(base, adapted, sets, label="yes", margins=(0.05, 0.05))
 
 
 def causal_audit(base: View, adapted: View, items: list[Item]) -> list[Finding]:
@@ -162,13 +162,23 @@ def _order(findings: list[Finding]) -> Callable[[Finding], int]:
 def test_ten_items_without_a_flip_are_unclear() -> None:
     asked = [Item(id=f"i{i}", cluster=f"c{i}", pair=(f"she {i}", f"he {i}")) for i in range(10)]
     view = recorded("base", {"probabilities": np.tile([0.1, 0.9, 0.1, 0.9], (10, 1))}, asked)
-    [preference, flips] = counterfactual(
-        view, view, asked, name="demo", groups=("a", "b"), label="yes", margins=(0.05, 0.05)
-    )
+    sets = [PairSet("demo", ("a", "b"), asked)]
+    [preference, flips] = counterfactual(view, view, sets, label="yes", margins=(0.05, 0.05))
     assert flips.verdict == "unclear"
     assert flips.n_needed is not None
     assert flips.n_needed > 50
     assert preference.verdict == "unclear"  # a mean needs 30 clusters
+
+
+def test_a_change_inside_the_floor_of_null_copies_is_no_finding() -> None:
+    asked = text_items()
+    known = [causal_answers(np.random.default_rng(0), asked, harm) for harm in (0.0, 0.3)]
+    surprise = [-one["log_likelihood"] / one["token_count"] for one in known]
+    question = Question("forgetting", "general_text", "nats", surprise[0], surprise[1], asked, 0.05, "surprise")
+    [without] = findings([question], family="f")
+    [inside] = findings([question], family="f", floor={"general_text": 0.4})
+    assert (without.verdict, inside.verdict) == ("worse", "unclear")
+    assert inside.floor == 0.4
 
 
 # --- the gap ----------------------------------------------------------------------------------------------------------

@@ -262,6 +262,13 @@ def test_a_config_that_an_adaptation_cannot_explain_is_refused(tiny_encoder: Pat
         pair_of(tiny_encoder, folder)
 
 
+def test_a_model_is_not_asked_through_a_class_it_was_not_made_for(tiny_encoder: Path, tiny_causal: Path) -> None:
+    with pytest.raises(InputError, match="its architecture is BertModel, which is not of kind 'causal'"):
+        load_base(resolve(str(tiny_encoder)), "causal")
+    with pytest.raises(InputError, match="its architecture is LlamaForCausalLM, which is not of kind 'encoder'"):
+        load_base(resolve(str(tiny_causal)), "encoder")
+
+
 def test_another_vocabulary_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
     folder = copied(tiny_encoder, tmp_path / "words")
     path = folder / "tokenizer.json"

@@ -13,6 +13,7 @@ from audit.stats import (
     cluster_means,
     clusters_needed,
     compare,
+    discordant_needed,
     mcnemar,
     mean_interval,
     newcombe,
@@ -168,7 +169,7 @@ def test_the_planner_keeps_its_promise() -> None:
         hits += low is not None and high is not None and low > -0.5 and high < 0.5
     assert hits / 1500 == pytest.approx(0.80, abs=0.05)
     share, margin = 0.10, 0.05
-    n = clusters_needed(math.sqrt(share), margin)
+    n = discordant_needed(share, margin)
     assert n is not None
     hits = 0
     for _ in range(1500):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.finding import Finding
-from audit.stats import Comparison, compare, simultaneous_level
+from audit.finding import Finding, Verdict
+from audit.stats import Compared, compare, decide, false_discovery_level, simultaneous_level
 from audit.view import Item, fingerprint
 
 __all__ = ["Keep", "Question", "distinct", "findings"]
@@ -42,9 +42,15 @@ class Question:
 
 
 def findings(
-    questions: Sequence[Question], *, family: str, alpha: float = 0.05, keep: Keep | None = None
+    questions: Sequence[Question],
+    *,
+    family: str,
+    alpha: float = 0.05,
+    exploratory: bool = False,
+    floor: Mapping[str, float] | None = None,
+    keep: Keep | None = None,
 ) -> list[Finding]:
-    """Judge a declared family together: intervals that decide ``worse`` or ``better`` hold for all of it at once.
+    """Judge a family together.
 
     Parameters
     ----------
@@ -54,6 +60,12 @@ def findings(
         Its name.
     alpha : float
         Error rate on each side of a decision.
+    exploratory : bool
+        False: declared beforehand; the intervals that decide ``worse`` or ``better`` hold for all of the family at
+        once (max-T). True: looked at afterwards; the false-discovery rate is controlled (Benjamini-Hochberg).
+    floor : mapping of str to float, optional
+        By the name of a quantity, the largest change that null copies of the base show: a change inside it is never
+        ``worse`` or ``better``.
     keep : callable, optional
         Takes the scores of every item.
 
@@ -62,18 +74,32 @@ def findings(
     list of Finding
     """
     compared = [compare(one.base, one.adapted, [item.cluster for item in one.items]) for one in questions]
-    level = simultaneous_level(compared, alpha)
     if keep is not None:
         for one in questions:
             keep(one.id, one.items, one.base, one.adapted)
-    alone = len(questions) == 1
-    adjustment = "none (a family of one)" if alone else f"max-T over {len(questions)} (one-sided level {level:.5f})"
+    m = len(questions)
+    if exploratory:
+        level = false_discovery_level(compared, [one.margin for one in questions], alpha)
+        adjustment = f"exploratory: false discovery rate (Benjamini-Hochberg) over {m} (one-sided level {level:.5f})"
+    else:
+        level = simultaneous_level(compared, alpha)
+        adjustment = f"max-T over {m} (one-sided level {level:.5f})" if m > 1 else "none (a family of one)"
     return [
-        _finding(one, sides, family, adjustment, alpha, level) for one, sides in zip(questions, compared, strict=True)
+        _finding(one, sides, family, adjustment, alpha, level, (floor or {}).get(one.name))
+        for one, sides in zip(questions, compared, strict=True)
     ]
 
 
-def _finding(one: Question, compared: Comparison, family: str, adjustment: str, alpha: float, level: float) -> Finding:
+def _finding(
+    one: Question,
+    compared: Compared,
+    family: str,
+    adjustment: str,
+    alpha: float,
+    level: float,
+    floor: float | None,
+) -> Finding:
+    decision = decide(compared, alpha, level)
     finding = Finding(
         id=one.id,
         audit=one.audit,
@@ -90,16 +116,17 @@ def _finding(one: Question, compared: Comparison, family: str, adjustment: str, 
         family=family,
         adjustment=adjustment,
         method=compared.method,
-        decision=compared.decision(alpha, level),
+        decision=decision,
+        floor=floor,
         p=compared.p_value(),
         n_items=compared.n_items,
         n_clusters=compared.n_clusters,
         items=fingerprint(one.items),
         note=one.note,
     )
-    if finding.verdict == "unclear":
-        return finding.model_copy(update={"n_needed": compared.needed(one.margin, alpha)})
-    return finding
+    if finding.verdict != Verdict.UNCLEAR:
+        return finding
+    return finding.model_copy(update={"n_needed": compared.needed(one.margin, alpha)})
 
 
 def distinct(items: Sequence[Item]) -> list[Item]:

@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 from audit.audits import distinct
 from audit.finding import Decision, Estimate, Finding
 from audit.probe import linear_probe
-from audit.stats import clusters_needed, permutation_p, rng_from
+from audit.stats import cluster_weights, clusters_needed, deal_clusters, permutation_p, rng_from
 from audit.view import Item, NotMeasurable, View, fingerprint
 
 __all__ = ["domain_gap", "mmd2"]
@@ -222,7 +222,7 @@ def _position_by_mmd(
     ratio = distance / np.maximum(ceiling, 1e-12)
     position = np.sign(ratio) * np.sqrt(np.abs(ratio))
 
-    shuffled = _permuted(joint, n, PERMUTATIONS, rng)
+    shuffled = deal_clusters(joint, n, PERMUTATIONS, rng)
     observed = float(distance[0]) + null
     return position, permutation_p(observed, mmd2(near, shuffled, 1 - shuffled))
 
@@ -236,10 +236,8 @@ def _apart(first: Array, second: Array) -> tuple[Array, Array]:
 
 
 def _bootstrap_weights(clusters: NDArray[np.int64], draws: int, rng: np.random.Generator) -> Array:
-    """How often each item is drawn when clusters are, shape (n, 1 + draws); the first column is the sample itself."""
-    n = int(clusters.max()) + 1
-    counts = rng.multinomial(n, np.full(n, 1 / n), size=draws).T.astype(np.float64)
-    return np.concatenate([np.ones((len(clusters), 1)), counts[clusters]], axis=1)
+    """Cluster bootstrap weights, shape (n, 1 + draws); the first column is the sample itself."""
+    return np.concatenate([np.ones((len(clusters), 1)), cluster_weights(clusters, draws, rng)], axis=1)
 
 
 def _halves(clusters: NDArray[np.int64], draws: int, rng: np.random.Generator) -> Array:
@@ -247,18 +245,6 @@ def _halves(clusters: NDArray[np.int64], draws: int, rng: np.random.Generator) -
     n = int(clusters.max()) + 1
     chosen = rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1) < n // 2
     return chosen.T.astype(np.float64)[clusters]
-
-
-def _permuted(clusters: NDArray[np.int64], size: int, draws: int, rng: np.random.Generator) -> Array:
-    """Whole clusters dealt anew to a first sample of about ``size`` items, as indicators, shape (n, draws)."""
-    sizes = np.bincount(clusters)
-    result = np.empty((len(clusters), draws))
-    for draw in range(draws):
-        order = rng.permutation(len(sizes))
-        first = np.zeros(len(sizes))
-        first[order[: max(1, int(np.searchsorted(np.cumsum(sizes[order]), size, side="right")))]] = 1
-        result[:, draw] = first[clusters]
-    return result
 
 
 # --- separability -----------------------------------------------------------------------------------------------------

@@ -28,7 +28,17 @@ from audit.models.score import Progress, log_likelihoods, probabilities
 from audit.models.source import Source
 from audit.view import Item, Kind, NotMeasurable, answer_texts
 
-__all__ = ["ModelView", "Pair", "Readout", "load_base", "load_config", "load_pair", "load_tokenizer", "model_kind"]
+__all__ = [
+    "ModelView",
+    "Pair",
+    "Readout",
+    "load_base",
+    "load_config",
+    "load_pair",
+    "load_tokenizer",
+    "model_kind",
+    "refuse_wrong_kind",
+]
 
 T = TypeVar("T")
 
@@ -226,6 +236,22 @@ def model_kind(folder: Path) -> Kind:
     return "causal" if architectures[0].endswith(("ForCausalLM", "LMHeadModel")) else "encoder"
 
 
+def refuse_wrong_kind(source: Source, config: Any, kind: Kind) -> None:
+    """Refuse a model that transformers would load through a class it was not made for, with confident numbers.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint's own architecture is of another kind.
+    """
+    names = config.architectures or []
+    causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
+    if getattr(config, "is_encoder_decoder", False):
+        raise InputError(f"{source.id}: {names[0] if names else 'it'} is an encoder-decoder; it is not audited")
+    if names and causal != (kind == "causal"):
+        raise InputError(f"{source.id}: its architecture is {names[0]}, which is not of kind {kind!r}")
+
+
 def load_weights(auto: Any, source: Source, **settings: Any) -> tuple[Any, set[str]]:
     """Load a model in float32 from safetensors; return it and the names of the tensors that the file did not hold."""
     try:
@@ -250,6 +276,7 @@ def load_base(source: Source, kind: Kind, readout: Readout | None = None) -> Mod
     InputError
         If weights are missing: a model that was partly made up is not a base.
     """
+    refuse_wrong_kind(source, load_config(source), kind)
     if kind == "causal":
         model, missing = load_weights(AutoModelForCausalLM, source)
         _refuse_made_up(source, missing)
@@ -274,6 +301,7 @@ def load_pair(base: Source, adapted: Source, kind: Kind, readout: Readout | None
         If configs or tokenizers differ in what an adaptation cannot explain, or weights are missing.
     """
     tokenizer = load_tokenizer(base)
+    refuse_wrong_kind(base, load_config(base), kind)
     if (adapted.folder / "adapter_config.json").is_file():
         return _load_adapter(base, adapted, tokenizer, kind, readout)
     configs = load_config(base), load_config(adapted)

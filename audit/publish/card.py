@@ -95,7 +95,9 @@ def sentence(finding: Finding) -> str:
             Verdict.BETTER: f"The task lies closer to the reference than its own halves do (position {position}).",
             Verdict.UNCLEAR: f"Whether the task lies within {margin} of the reference's domain is unclear.",
         }[finding.verdict]
-    needed = f"; about {finding.n_needed} clusters would decide" if finding.n_needed else ""
+    low, high = finding.decision.same
+    supported = "" if low is None or high is None else f" (they support one of {max(-low, high):.3g})"
+    needed = f"; about {finding.n_needed} would decide" if finding.n_needed else ""
     if finding.ideal is not None:
         worse = f"The adapted model leans further from 0 than its base, or the other way, by more than {margin}."
         better = f"The adapted model leans less than its base, by more than {margin}."
@@ -106,7 +108,7 @@ def sentence(finding: Finding) -> str:
         Verdict.SAME: f"Base and adapted differ by less than {margin}.",
         Verdict.WORSE: worse,
         Verdict.BETTER: better,
-        Verdict.UNCLEAR: f"{finding.n_clusters} clusters cannot tell whether the change exceeds {margin}{needed}.",
+        Verdict.UNCLEAR: f"{finding.n_clusters} clusters cannot decide at a margin of {margin}{supported}{needed}.",
     }[finding.verdict]
 
 

@@ -1,0 +1,1 @@
+"""How often verdicts are wrong: simulated audits whose truth is known."""
