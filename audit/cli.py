@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shlex
@@ -287,9 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         _fail(f"interrupted; to go on: {_again(given)}", 3)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-            raise
-        _fail(f"{error.filename or 'the disk'}: {error.strerror}; make room and go on: {_again(given)}", 3)
+        _fail(f"{error.filename or 'the disk'}: {error.strerror or error}; mend that and go on: {_again(given)}", 3)
     except Exception as error:  # typer's usage errors derive from click's, which typer does not export
         if not hasattr(error, "format_message"):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -123,8 +124,11 @@ class Stages:
             _sync(temporary)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(temporary, target)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
+            system = re.search(r"\(os error (\d+)\)", str(error))
+            if system and not isinstance(error, OSError):  # Rust libraries wrap the system's error in their own
+                raise OSError(int(system[1]), os.strerror(int(system[1])), str(target)) from error
             raise
         return target
 

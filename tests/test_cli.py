@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def test_every_mistake_is_one_line_and_a_code(
         (KeyboardInterrupt(), "interrupted; to go on: transfer-audit run"),
         (
             OSError(28, "No space left on device", "/full"),
-            "/full: No space left on device; make room and go on: transfer-audit run",
+            "/full: No space left on device; mend that and go on: transfer-audit run",
         ),
     ],
 )
@@ -180,6 +181,26 @@ def test_an_interruption_names_the_command_that_goes_on(
     printed = capsys.readouterr().err
     assert printed.startswith(line)
     assert "--fresh" not in printed
+
+
+@pytest.mark.parametrize("limit", [200, 20_000, 100_000])
+def test_a_disk_that_takes_no_more_is_one_line_and_leaves_nothing_half_written(
+    limit: int, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system itself refuses to write past so many bytes a file; the same command then goes on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        code = called("run", str(recipe), "--out", str(tmp_path / "run"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    printed = capsys.readouterr()
+    assert code == 3, printed.err
+    assert len(printed.err.splitlines()) == 1
+    assert "mend that and go on: transfer-audit run" in printed.err
+    assert not (tmp_path / "run" / "report.json").exists()
+    assert not list((tmp_path / "run").rglob("*tmp*"))
+    assert called("run", str(recipe), "--out", str(tmp_path / "run")) == 0
 
 
 def test_a_card_is_a_function_of_its_report(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,7 +126,7 @@ def _finding(
     )
     if finding.verdict != Verdict.UNCLEAR:
         return finding
-    return finding.model_copy(update={"n_needed": compared.needed(one.margin, alpha)})
+    return finding.model_copy(update={"n_needed": compared.needed(one.margin, alpha, level)})
 
 
 def distinct(items: Sequence[Item]) -> list[Item]:

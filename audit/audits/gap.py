@@ -22,6 +22,7 @@ PERMUTATIONS = 999
 DRAWS = 1000
 SPLITS = 200
 MIN_DOCUMENTS = 10
+FAMILY = 2  # representation and separability, declared together
 
 Array = NDArray[np.float64]
 
@@ -110,8 +111,10 @@ def _finding(
     spread = float(np.std(draws[1:], ddof=1))
     if spread > 1e-12:
         low, high = (float(q) for q in np.quantile(draws[1:], [0.025, 0.975]))
-        bounds = tuple(float(q) for q in np.quantile(draws[1:], [alpha, 1 - alpha]))
-        estimate, decision = Estimate(value=value, low=low, high=high), Decision(same=bounds, beyond=bounds)
+        same, beyond = (
+            tuple(float(q) for q in np.quantile(draws[1:], [level, 1 - level])) for level in (alpha, alpha / FAMILY)
+        )
+        estimate, decision = Estimate(value=value, low=low, high=high), Decision(same=same, beyond=beyond)
     else:
         estimate, decision = Estimate(value=value), Decision()
     finding = Finding(
@@ -126,7 +129,7 @@ def _finding(
         margin=margin,
         alpha=alpha,
         family="gap",
-        adjustment="none (each position is read by itself)",
+        adjustment=f"Bonferroni over {FAMILY} (one-sided level {alpha / FAMILY:.5f})",
         method="cluster bootstrap",
         decision=decision,
         p=p,

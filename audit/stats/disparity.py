@@ -88,8 +88,10 @@ class Contrast:
         result = stats.ttest_ind(self.first.differences, self.second.differences, equal_var=False)
         return max(float(result.pvalue), np.finfo(np.float64).tiny) if math.isfinite(result.pvalue) else None
 
-    def needed(self, margin: float, alpha: float = 0.05) -> int | None:
+    def needed(self, margin: float, alpha: float = 0.05, level: float | None = None) -> int | None:
         """Clusters of the smaller group that would decide, if the larger grew alike: scaled from this width."""
+        if abs(self.change.value) > margin and level is not None:
+            alpha = level
         low, high = self.interval(1 - 2 * alpha)
         if low is None or high is None:
             return None

@@ -63,7 +63,7 @@ class Compared(Protocol):
     def p_value(self) -> float | None:
         """Two-sided detection of any change."""
 
-    def needed(self, margin: float, alpha: float = 0.05) -> int | None:
+    def needed(self, margin: float, alpha: float = 0.05, level: float | None = None) -> int | None:
         """Clusters that would decide with power 80 %."""
 
 
@@ -138,8 +138,10 @@ class Comparison:
         t = self.change.value / (float(self.differences.std(ddof=1)) / math.sqrt(self.n_clusters))
         return max(float(2 * stats.t.sf(abs(t), self.n_clusters - 1)), np.finfo(np.float64).tiny)
 
-    def needed(self, margin: float, alpha: float = 0.05) -> int | None:
+    def needed(self, margin: float, alpha: float = 0.05, level: float | None = None) -> int | None:
         """Clusters that would decide with power 80 %: that 0 is ``same``, or that a change beyond the margin is.
+
+        ``same`` is decided at alpha, a change at the level that the family leaves to it.
 
         A spread that was not seen (no discordant pair, no variation) is no proof that there is none: binary outcomes
         count half a discordant pair more than was observed, means without variation need what `same` needs at least.
@@ -147,6 +149,8 @@ class Comparison:
         if self.n_clusters < 2:
             return None
         change = self.change.value if abs(self.change.value) > margin else 0.0
+        if change and level is not None:
+            alpha = level
         if self.method == "tango score":
             share = min((float(np.count_nonzero(self.differences)) + 0.5) / self.n_clusters, 1.0)
             return discordant_needed(share, margin, change, alpha)
