@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -238,17 +238,13 @@ def _progress() -> Iterator[Ticker]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("", visible=False, speed="")
 
-        def tick(stage: str) -> Callable[[int, int], None]:
-            bar = bars.add_task(stage, visible=False, speed="")
-
-            def told(done: int, total: int) -> None:
-                if bars.tasks[bar].total != total or done < bars.tasks[bar].completed:
-                    bars.reset(bar, total=total, visible=True)
-                speed = bars.tasks[bar].speed
-                bars.update(bar, completed=done, speed=f"{speed:.0f}/s" if speed else "", visible=done < total)
-
-            return told
+        def tick(stage: str, done: int, total: int) -> None:
+            task = bars.tasks[bar]
+            if (task.description, task.total) != (stage, total) or done < task.completed:
+                bars.reset(bar, total=total, description=stage)
+            bars.update(bar, completed=done, speed=f"{task.speed:.0f}/s" if task.speed else "", visible=True)
 
         yield tick
 

@@ -22,13 +22,12 @@ from audit.view import Item, Kind, View, read_items, remember
 
 __all__ = ["Job", "Ticker", "silent", "thinned"]
 
-Ticker = Callable[[str], Callable[[int, int], None]]
-"""Takes the name of a stage; returns what is told how much of it is done."""
+Ticker = Callable[[str, int, int], None]
+"""Told the stage, how much of what it is doing is done, and how much there is."""
 
 
-def silent(stage: str) -> Callable[[int, int], None]:
+def silent(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
-    return lambda done, total: None
 
 
 @dataclass
@@ -68,8 +67,12 @@ class Job:
         return self.readout if self.kind == "causal" else None
 
     def _told(self, view: ModelView) -> ModelView:
-        view.progress = self.tick("asking")
+        view.progress = self.tell
         return view
+
+    def tell(self, done: int, total: int) -> None:
+        """Pass on how far the current stage is."""
+        self.tick(self.stages.current, done, total)
 
     @cached_property
     def classifiers(self) -> tuple[View, View]:

@@ -79,6 +79,7 @@ def run(
         key = _digest(recipe.fingerprint, base.sha256, data.fingerprint, _code())
         stages = Stages(out, key, fresh=fresh)
         job = Job(recipe, base, recipe.kind, data, stages, tick=tick)
+        _started(stages.folder / "stages" / "started.json", command)
         gap = stages.run("stages/gap", lambda folder: steps.gap(job, folder))
         seeds = recipe.adapt.seeds
         job.seed = seeds[0]
@@ -161,6 +162,7 @@ def audit_model(
 
 def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, stages: Sequence[Path]) -> Report:
     results = [json.loads((folder / "result.json").read_text()) for folder in stages]
+    started = _started(job.stages.folder / "stages" / "started.json", command)
     task: dict[str, Any] = next(
         (result for result in results if "task" in result), {"task": None, "arms": [], "preflight": []}
     )
@@ -192,8 +194,8 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
         preflight=task["preflight"],
         findings=sorted(found, key=lambda one: order.get(one.audit, 3)),
         provenance=Provenance(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            command=shlex.join(command),
+            created=started["created"],
+            command=started["command"],
             seeds=seeds,
             versions=_versions(),
             hardware=_hardware(),
@@ -202,6 +204,15 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
         ),
         limits=limits,
     )  # fmt: skip
+
+
+def _started(path: Path, command: Sequence[str]) -> dict[str, str]:
+    """When and by what the run was begun; a run that goes on is the same run, so its report is the same."""
+    if not path.is_file():
+        begun = {"created": datetime.now(UTC).isoformat(timespec="seconds"), "command": shlex.join(command)}
+        write_atomically(path, json.dumps(begun).encode())
+    known: dict[str, str] = json.loads(path.read_text())
+    return known
 
 
 def _write(report: Report, out: Path, stages: Sequence[Path], policy: str) -> None:

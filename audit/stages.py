@@ -82,6 +82,7 @@ class Stages:
     def __init__(self, folder: Path, key: str, *, fresh: bool = False) -> None:
         self.folder = folder
         self.seconds: dict[str, float] = {}
+        self.current = ""
         marker = folder / "stages" / "key"
         if fresh:
             for name in ("stages", "models", "evidence"):
@@ -116,7 +117,7 @@ class Stages:
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
-        started = time.perf_counter()
+        started, self.current = time.perf_counter(), name.rsplit("/", 1)[-1]
         try:
             work(temporary)
             self.seconds[name] = round(time.perf_counter() - started, 2)

@@ -91,9 +91,7 @@ def adaptation(job: Job, seed: int) -> Callable[[Path], None]:
 
     def work(folder: Path) -> None:
         assert job.recipe.adapt is not None
-        trained = adapt(
-            job.base, job.kind, job.recipe.adapt, job.data.train, job.readout, seed, folder, job.tick("adapting")
-        )
+        trained = adapt(job.base, job.kind, job.recipe.adapt, job.data.train, job.readout, seed, folder, job.tell)
         (folder / "adaptation.json").write_text(json.dumps({"trainable_parameters": trained, "seed": seed}))
 
     return work

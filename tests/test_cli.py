@@ -104,7 +104,7 @@ def test_audit_finds_the_base_that_an_adapter_names(
     assert called("run", str(recipe), "--out", str(tmp_path / "lora"), "-o", "adapt.method='lora'") == 0
     model = tmp_path / "lora" / "models" / "seed-0"
     capsys.readouterr()
-    small = ("-o", "task.train_limit=60", "-o", "audit.bias.pairs=1", "-o", "audit.gap.limit=40", "--json")
+    small = ("-o", "task.train_limit=60", "-o", "audit.bias.pairs=1", "--json")
     assert called("audit", str(model), "--out", str(tmp_path / "audit"), *small) == 0
     assert load_report(tmp_path / "audit").base.id == str(tiny_encoder)
     assert load_report(tmp_path / "audit").recipe.name == "audit_defaults"
