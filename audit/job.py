@@ -13,7 +13,8 @@ from audit.errors import InputError
 from audit.items import passages
 from audit.items.swap import Axis, axis, neutralise
 from audit.items.task import TaskData
-from audit.models.load import ModelView, Pair, Readout, load_base, load_pair
+from audit.models.ask import ModelView, Readout
+from audit.models.load import Pair, load_base, load_pair
 from audit.models.source import Source
 from audit.probe import ProbedView
 from audit.recipe import Recipe

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from audit.adapt import adapt
 from audit.errors import InputError, Unavailable
 from audit.items import passages
-from audit.models.load import ModelView, Pair, Readout, load_base, load_pair
+from audit.models.ask import ModelView, Readout
+from audit.models.load import Pair, load_base, load_pair
 from audit.models.source import resolve
 from audit.recipe import Full, Head, Lora
 from audit.view import Item, NotMeasurable, View, remember

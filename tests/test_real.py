@@ -63,7 +63,8 @@ def test_the_relay_on_imdb_sentences(shared_data: Path, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("smollm2")
 def test_a_gguf_base_is_dequantised_once_and_audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from audit.items import passages
-    from audit.models.load import Readout, load_base
+    from audit.models.ask import Readout
+    from audit.models.load import load_base
     from audit.models.source import resolve
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -23,7 +23,8 @@ from transformers import (
 
 from audit.adapt.head import new_classifier
 from audit.errors import InputError
-from audit.models.load import Readout, best_device, load_tokenizer, load_weights
+from audit.models.ask import Readout
+from audit.models.load import best_device, load_tokenizer, load_weights
 from audit.models.score import Progress, padded
 from audit.models.source import Source
 from audit.recipe import Full, Lora
