@@ -81,6 +81,7 @@ def audit(
     items: Annotated[list[Path] | None, typer.Option(help="General texts (JSON lines or parquet of items).")] = None,
     out: Out = None,
     o: Overrides = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over.")] = False,
     gate: Gate = None,
     as_json: Json = False,
 ) -> None:
@@ -102,6 +103,7 @@ def audit(
             adapted,
             folder,
             general=general or None,
+            fresh=fresh,
             command=_command(),
             tick=tick,
         )
@@ -162,6 +164,7 @@ def card(
 def _finish(report: Report, folder: Path, seconds: dict[str, float], gate: str | None, as_json: bool) -> None:
     verdicts = {one.id: str(one.verdict) for one in report.findings}
     failed = _failed(report, gate)
+    verdicts |= {one: "not measured" for one in failed if one not in verdicts}
     if as_json:
         _print_json(
             {
@@ -221,9 +224,14 @@ def _gate_level(gate: str | None) -> None:
 
 
 def _failed(report: Report, gate: str | None) -> list[str]:
-    """Ids of the findings that a gate does not let pass; exploratory slices do not count."""
-    stopped = {None: (), "worse": (Verdict.WORSE,), "strict": (Verdict.WORSE, Verdict.UNCLEAR)}[gate]
-    return [one.id for one in report.findings if one.group is None and one.verdict in stopped]
+    """Ids of the findings that a gate does not let pass; exploratory slices do not count, what is unknown does."""
+    if gate is None:
+        return []
+    stopped = (Verdict.WORSE,) if gate == "worse" else (Verdict.WORSE, Verdict.UNCLEAR)
+    declared = [one for one in report.findings if one.group is None]
+    missing = [audit for audit in ("bias", "gap", "forgetting") if audit not in {one.audit for one in declared}]
+    failed = [one.id for one in declared if one.verdict in stopped]
+    return failed + (missing if gate == "strict" or not declared else [])
 
 
 @contextmanager
@@ -276,17 +284,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise KeyboardInterrupt
         sys.exit(code or 0)
     except InputError as error:
-        _fail(str(error), 2)
+        _fail(str(error), 2, given)
     except Unavailable as error:
-        _fail(f"{error}; to go on: {_again(given)}", 3)
+        _fail(f"{error}; to go on: {_again(given)}", 3, given)
     except (KeyboardInterrupt, typer.Abort):
-        _fail(f"interrupted; to go on: {_again(given)}", 3)
+        _fail(f"interrupted; to go on: {_again(given)}", 3, given)
     except OSError as error:
-        _fail(f"{error.filename or 'the disk'}: {error.strerror or error}; mend that and go on: {_again(given)}", 3)
+        _fail(
+            f"{error.filename or 'the disk'}: {error.strerror or error}; mend that and go on: {_again(given)}", 3, given
+        )
     except Exception as error:  # typer's usage errors derive from click's, which typer does not export
         if not hasattr(error, "format_message"):
             raise
-        _fail(error.format_message(), 2)
+        _fail(error.format_message(), 2, given)
 
 
 def _terminated(*_: object) -> None:
@@ -297,6 +307,9 @@ def _again(given: Sequence[str]) -> str:
     return shlex.join(["transfer-audit", *(one for one in given if one != "--fresh")])
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    sys.stderr.write(f"{' '.join(message.split())}\n")
+def _fail(message: str, code: int, given: Sequence[str]) -> NoReturn:
+    line = " ".join(message.split())
+    sys.stderr.write(f"{line}\n")
+    if "--json" in given:
+        _print_json({"error": line, "exit": code})
     sys.exit(code)

@@ -104,7 +104,12 @@ class Decision(_Frozen):
 
 
 Method = Literal[
-    "student-t over cluster means", "tango score", "mover of student-t", "mover of tango scores", "cluster bootstrap"
+    "student-t over cluster means",
+    "student-t over cluster shares, plus two",
+    "tango score",
+    "mover of student-t",
+    "mover of tango scores",
+    "cluster bootstrap",
 ]
 SCORES = ("tango score", "mover of tango scores")  # valid with few clusters; never of zero width
 
@@ -127,7 +132,8 @@ class Finding(_Frozen):
     family, adjustment : str
         The findings that ``decision.beyond`` is simultaneous with, and how.
     floor : float or None
-        The largest change that null copies of the base show; a change inside it is never ``worse`` or ``better``.
+        The largest change that null copies of the base show; a change inside it is never ``worse`` or ``better``, and
+        where it exceeds the margin nothing is ``same``.
     p : float or None
         Two-sided detection; reported, never decides.
     n_needed : int or None
@@ -199,6 +205,17 @@ class Finding(_Frozen):
             slack = 1e-9 * max(1.0, abs(low), abs(high))
             if self.alpha >= 0.025 and (same_low < low - slack or same_high > high + slack):
                 raise ValueError(f"finding {self.id!r}: the interval that decides is wider than the 95 % interval")
+            beyond_low, beyond_high = self.decision.beyond
+            if beyond_low is None or beyond_high is None:
+                raise ValueError(f"finding {self.id!r}: both intervals that decide are given or neither")
+            if beyond_low > same_low + slack or beyond_high < same_high - slack:
+                raise ValueError(f"finding {self.id!r}: an adjusted interval is not narrower than the unadjusted one")
+        if self.method != "cluster bootstrap":  # percentiles need not hold the estimate, all other intervals do
+            for estimate in (self.base, self.adapted, self.change):
+                if estimate is not None and not _holds((estimate.low, estimate.high), estimate.value):
+                    raise ValueError(f"finding {self.id!r}: an interval does not hold its own value {estimate.value}")
+            if not _holds(self.decision.same, moved.value):
+                raise ValueError(f"finding {self.id!r}: the interval that decides does not hold {moved.value}")
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -208,8 +225,11 @@ class Finding(_Frozen):
             return Verdict.UNCLEAR
         decided = self._judged()
         moved = self.change or self.adapted
-        if decided in (Verdict.WORSE, Verdict.BETTER) and self.floor is not None and abs(moved.value) <= self.floor:
-            return Verdict.UNCLEAR
+        if self.floor is not None:
+            if decided in (Verdict.WORSE, Verdict.BETTER) and abs(moved.value) <= self.floor:
+                return Verdict.UNCLEAR
+            if decided == Verdict.SAME and self.floor > self.margin:  # null copies differ by more than what matters
+                return Verdict.UNCLEAR
         return decided
 
     def _judged(self) -> Verdict:
@@ -237,9 +257,15 @@ class Finding(_Frozen):
             return Verdict.WORSE
         low, high = self.adapted.bounds()
         towards = (low, high) if lean > 0 else (-high, -low)
-        if towards[1] >= 0 or towards[0] >= -self.margin:  # not reversed, or by less than matters
-            return Verdict.BETTER
-        return Verdict.WORSE if towards[1] < -self.margin else Verdict.UNCLEAR
+        if towards[1] < -self.margin:
+            return Verdict.WORSE
+        return Verdict.BETTER if towards[0] >= -self.margin else Verdict.UNCLEAR  # a reversal that matters is excluded
+
+
+def _holds(bounds: Bounds, value: float) -> bool:
+    low, high = bounds
+    slack = 1e-9 * max(1.0, abs(value))
+    return low is None or high is None or low - slack <= value <= high + slack
 
 
 def _inside(bounds: Bounds, margin: float) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from audit.items import passages
 from audit.items.swap import Axis, axis, neutralise
 from audit.items.task import TaskData
 from audit.models.ask import ModelView, Readout
-from audit.models.load import Pair, load_base, load_pair
+from audit.models.load import Pair, load_base, load_config, load_pair, load_tokenizer, refuse_wrong_kind
 from audit.models.source import Source
 from audit.probe import ProbedView
 from audit.recipe import Recipe
 from audit.stages import Stages
-from audit.view import Item, Kind, View, read_items, remember
+from audit.view import Item, Kind, View, fingerprint, read_items, remember
 
 __all__ = ["Job", "Ticker", "silent", "thinned"]
 
@@ -39,11 +40,28 @@ class Job:
     base: Source
     kind: Kind
     data: TaskData
-    stages: Stages
+    folder: Path
     adapted: Source | None = None
     tick: Ticker = silent
     seed: int | None = None
     general_items: Sequence[Item] | None = None
+    stages: Stages = field(init=False)
+
+    def check(self) -> None:
+        """Refuse before anything is written what would fail later: base, tokenizer, general items."""
+        refuse_wrong_kind(self.base, load_config(self.base), self.kind)
+        load_tokenizer(self.base)
+        _ = self.fingerprint
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that the results depend on, but the code."""
+        parts = [self.recipe.fingerprint, self.base.sha256, self.data.fingerprint]
+        parts += [self.adapted.sha256] if self.adapted is not None else []
+        audits = self.recipe.audit
+        parts += [fingerprint(self.general(audits.gap.reference, None))] if audits.gap else []
+        parts += [fingerprint(self.general(audits.forgetting.items, None))] if audits.forgetting else []
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     @cached_property
     def readout(self) -> Readout:
@@ -115,7 +133,7 @@ class Job:
 
     def remembered(self, view: View) -> View:
         """Keep a view's answers in the run folder."""
-        return remember(view, self.stages.folder / "stages" / "answers")
+        return remember(view, self.folder / "stages" / "answers")
 
     def general(self, name: str, limit: int | None) -> list[Item]:
         """General texts: those that were given for this run, else by the name that the recipe gives them."""

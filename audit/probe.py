@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +46,20 @@ class ProbedView:
         self.kind: Kind = view.kind
         self.labels = tuple(labels)
         self.id = f"{view.id}/probe/{len(items)}"
-        features = view.ask("embedding", items)
-        self._probe = linear_probe().fit(features, [self.labels.index(item.label or "") for item in items])
+        self._features = view.ask("embedding", items)
+        self._targets = np.array([self.labels.index(item.label or "") for item in items])
+        self._probe = linear_probe().fit(self._features, self._targets)
+
+    def refits(self, count: int) -> list[ProbedView]:
+        """Fit the probe anew to bootstrap draws of its texts: what might as well have been the base's read-out."""
+        rng, copies = np.random.default_rng(0), []
+        for number in range(count):
+            rows = rng.integers(0, len(self._targets), len(self._targets))
+            other = copy(self)
+            other.id = f"{self.id}/refit {number}"
+            other._probe = linear_probe().fit(self._features[rows], self._targets[rows])
+            copies.append(other)
+        return copies
 
     def ask(self, question: str, items: Sequence[Item]) -> Array:
         """Answer one question about each item, in item order."""

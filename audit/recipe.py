@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from audit.errors import InputError
 from audit.items import SHIPPED
@@ -34,11 +34,21 @@ __all__ = [
     "shipped_recipes",
 ]
 
+
+def _unlike(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("something is named twice")
+    return values
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-Seeds = Annotated[tuple[int, ...], Field(min_length=1, strict=False)]
+Seeds = Annotated[
+    tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1, strict=False), AfterValidator(_unlike)
+]
 Names = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
 
 
@@ -60,7 +70,7 @@ class Task(_Table):
     text: str = "text"
     label: str = "label"
     cluster: str | None = None
-    labels: Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
+    labels: Annotated[tuple[str, ...], Field(min_length=2, strict=False), AfterValidator(_unlike)]
     split: str = "split"
     train_split: str = "train"
     test_split: str = "test"
@@ -69,13 +79,6 @@ class Task(_Table):
     test_limit: Count | None = None
     metric: Literal["accuracy"] = "accuracy"
     prompt: str = "{text}\n\nThis message is a"
-
-    @field_validator("labels")
-    @classmethod
-    def _unlike(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(labels)) < len(labels):
-            raise ValueError("a label is named twice")
-        return labels
 
     @field_validator("prompt")
     @classmethod
@@ -86,19 +89,18 @@ class Task(_Table):
 
 
 class Head(_Table):
-    """A regularised logistic head on the features of the frozen base."""
+    """A logistic head on the features of the frozen base; more ``regularisation`` is smaller weights."""
 
     method: Literal["head"]
     regularisation: Positive = 1.0
     max_length: Count = 128
-    batch_size: Count = 32
     seeds: Seeds = (0,)
 
 
 class _Trained(_Table):
     epochs: Count = 3
     batch_size: Count = 16
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Count = 128
     seeds: Seeds = (0,)
@@ -129,8 +131,8 @@ METHODS: dict[str, type[BaseModel]] = {"head": Head, "full": Full, "lora": Lora}
 class BiasMargins(_Table):
     """Smallest changes worth acting on: of a probability, and of the share of flipped pairs."""
 
-    probability: Margin
-    flips: Margin
+    probability: Share
+    flips: Share
 
 
 class Bias(_Table):
@@ -165,8 +167,8 @@ class Gap(_Table):
 class ForgettingMargins(_Table):
     """Smallest changes worth acting on; an encoder needs the first two, a causal model the third."""
 
-    probe: Margin | None = None
-    neighbours: Margin | None = None
+    probe: Share | None = None
+    neighbours: Share | None = None
     nats_per_token: Margin | None = None
 
 

@@ -28,7 +28,7 @@ from audit.publish.card import render
 from audit.recipe import Recipe
 from audit.report import AdaptedModel, BaseModelRecord, Provenance, RecipeRecord, Report
 from audit.stages import Stages, locked, write_atomically
-from audit.view import Item, fingerprint
+from audit.view import Item
 
 __all__ = ["audit_model", "run"]
 
@@ -75,11 +75,11 @@ def run(
         raise InputError(f"{recipe.name}: a recipe that is run needs {missing!r}; this one is for transfer-audit audit")
     data = read_task(recipe.task)
     base = resolve(recipe.base, recipe.revision, recipe.gguf_file)
+    job = Job(recipe, base, recipe.kind, data, out, tick=tick)
+    job.check()
     with locked(out):
-        key = _digest(recipe.fingerprint, base.sha256, data.fingerprint, _code())
-        stages = Stages(out, key, fresh=fresh)
-        job = Job(recipe, base, recipe.kind, data, stages, tick=tick)
-        _started(stages.folder / "stages" / "started.json", command)
+        stages = job.stages = Stages(out, _digest(job.fingerprint, _code()), fresh=fresh)
+        _started(out / "stages" / "started.json", command)
         gap = stages.run("stages/gap", lambda folder: steps.gap(job, folder))
         seeds = recipe.adapt.seeds
         job.seed = seeds[0]
@@ -109,6 +109,7 @@ def audit_model(
     out: Path,
     *,
     general: Sequence[Item] | None = None,
+    fresh: bool = False,
     command: Sequence[str] = (),
     tick: Ticker = silent,
 ) -> tuple[Report, dict[str, float]]:
@@ -118,7 +119,7 @@ def audit_model(
     ----------
     recipe : Recipe
         For task, audits and margins; its base, kind and adapt are not used.
-    text, out, command, tick
+    text, out, fresh, command, tick
         As for `run`.
     base_name, adapted_name : str
         As in a recipe's ``base``.
@@ -136,10 +137,10 @@ def audit_model(
     if kind != model_kind(base.folder) and not (adapted.folder / "adapter_config.json").is_file():
         raise InputError(f"{adapted_name}: a model of kind {kind!r}, its base {base_name} is of another kind")
     data = read_task(recipe.task)
+    job = Job(recipe, base, kind, data, out, adapted, tick=tick, general_items=general)
+    job.check()
     with locked(out):
-        asked = fingerprint(general) if general else ""
-        stages = Stages(out, _digest(recipe.fingerprint, base.sha256, adapted.sha256, data.fingerprint, asked, _code()))
-        job = Job(recipe, base, kind, data, stages, adapted, tick=tick, general_items=general)
+        stages = job.stages = Stages(out, _digest(job.fingerprint, _code()), fresh=fresh)
         done = [
             stages.run(f"stages/{name}", lambda folder, work=work: work(job, folder))  # type: ignore[misc]
             for name, work in (
@@ -162,7 +163,7 @@ def audit_model(
 
 def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, stages: Sequence[Path]) -> Report:
     results = [json.loads((folder / "result.json").read_text()) for folder in stages]
-    started = _started(job.stages.folder / "stages" / "started.json", command)
+    started = _started(job.folder / "stages" / "started.json", command)
     task: dict[str, Any] = next(
         (result for result in results if "task" in result), {"task": None, "arms": [], "preflight": []}
     )
@@ -176,7 +177,7 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
     limits += [
         f"{one_checkpoint}, not about what the recipe does on average.",
         "Where a disparity came from was not measured: no control arm was trained, so nothing is called inherited.",
-        "No noise floor was measured: changes are held against the declared margins only.",
+        "Null copies of the base's weights were not asked: changes of features are held against the margins only.",
     ]
     return Report(
         tool=TOOL,
@@ -192,6 +193,7 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
         task=task["task"],
         arms=task["arms"],
         preflight=task["preflight"],
+        floor=[row for result in results for row in result.get("floor", [])],
         findings=sorted(found, key=lambda one: order.get(one.audit, 3)),
         provenance=Provenance(
             created=started["created"],

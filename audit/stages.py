@@ -111,7 +111,7 @@ class Stages:
             Fills an empty folder.
         """
         target = self.folder / name
-        seconds = target / "seconds.json"
+        seconds = target / "seconds"
         if seconds.is_file():
             self.seconds[name] = float(json.loads(seconds.read_text()))
             return target
@@ -121,7 +121,7 @@ class Stages:
         try:
             work(temporary)
             self.seconds[name] = round(time.perf_counter() - started, 2)
-            (temporary / "seconds.json").write_text(json.dumps(self.seconds[name]))
+            (temporary / "seconds").write_text(json.dumps(self.seconds[name]))
             _sync(temporary)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(temporary, target)

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.adapt import adapt
-from audit.audits.bias import PairSet, counterfactual
+from audit.audits.bias import PairSet, counterfactual, floor_of
 from audit.audits.forgetting import of_causal, of_encoder
 from audit.audits.gap import domain_gap
 from audit.errors import InputError
@@ -22,6 +22,7 @@ from audit.items.swap import Axis, task_pairs, template_pairs
 from audit.job import Job, thinned
 from audit.models.load import load_pair
 from audit.models.source import Source, file_hashes
+from audit.probe import ProbedView
 from audit.recipe import Forgetting
 from audit.report import Arm, Task
 from audit.stats import compare
@@ -30,6 +31,7 @@ from audit.view import Item, NotMeasurable, View
 __all__ = ["adaptation", "bias", "forgetting", "gap", "task"]
 
 Array = NDArray[np.float64]
+REFITS = 20  # the largest of so many is about the 95 % point
 
 
 class _Evidence:
@@ -129,6 +131,7 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
     return _finish(
         folder,
         [],
+        [f"Who answered the task: {job.read_out[:1].lower()}{job.read_out[1:]}"],
         task=task.model_dump(mode="json"),
         arms=[arm.model_dump(mode="json") for arm in arms],
         preflight=job.pair.preflight,
@@ -160,16 +163,23 @@ def bias(job: Job, folder: Path) -> None:
                 else:
                     limits.append(f"Bias on {by.name} in the task's own texts was not measured: {said}")
         margins = (asked.margins.probability, asked.margins.flips)
-        found = counterfactual(base, adapted, sets, label=asked.label, margins=margins, keep=evidence.keep)
+        floor = {}
+        if isinstance(base, ProbedView) and not isinstance(adapted, ProbedView):
+            floor = floor_of(base, base.refits(REFITS), sets, asked.label)
+        found = counterfactual(base, adapted, sets, label=asked.label, margins=margins, floor=floor, keep=evidence.keep)
     except NotMeasurable as reason:
         return _finish(folder, [], [f"Bias was not measured: {reason}."])
     evidence.write(folder)
-    if base is not job.pair.base:
+    if floor:
         limits.append(
-            "The base's side of every bias finding is one probe, fitted once to this task's training texts: another "
-            "fit would lean somewhat differently, and a change is a change from that probe."
+            "The base's side of every bias finding is a probe of its features, the adapted model has a head of its own."
+            f" {REFITS} refits of the probe to bootstrap draws of its texts set the floor: a change within what they "
+            "differ by is never worse or better."
         )
-    return _finish(folder, found, limits)
+    rows = [
+        {"finding": name, "floor": value, "copies": f"{REFITS} refits of the probe"} for name, value in floor.items()
+    ]
+    return _finish(folder, found, limits, floor=rows)
 
 
 def _pairs(job: Job, by: Axis, source: str, limit: int) -> tuple[list[Item], str]:

@@ -166,7 +166,7 @@ def read_items(path: Path) -> list[Item]:
         if path.suffix == ".parquet":
             rows = pd.read_parquet(path).to_dict(orient="records")
         else:
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of items") from None
     except (OSError, ValueError) as error:

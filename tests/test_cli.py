@@ -95,7 +95,20 @@ def test_the_gate_stops_what_is_worse_and_strictly_what_is_unclear(
     for level, stopped in (("--gate", {"worse"}), ("--gate=strict", {"worse", "unclear"})):
         assert called("run", str(recipe), "--out", str(out), level) == 1
         named = [line for line in capsys.readouterr().err.splitlines() if line.startswith("gate: ")]
-        assert len(named) == sum(verdict in stopped for verdict in verdicts.values())
+        assert len(named) == sum(verdict in stopped for verdict in verdicts.values())  # all three audits were measured
+
+
+def test_a_gate_does_not_pass_what_was_not_measured(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert called("run", str(recipe), "--out", str(tmp_path / "none"), "-o", "audit={}", "--gate") == 1
+    assert "gate: bias is not measured" in capsys.readouterr().err
+
+
+def test_an_error_is_a_json_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert called("run", "nothing", "--json") == 2
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"error": printed.err.strip(), "exit": 2}
 
 
 def test_audit_finds_the_base_that_an_adapter_names(

@@ -84,6 +84,7 @@ def test_a_score_interval_needs_only_to_lie_inside_the_margin() -> None:
         ((0.20, 0.18, 0.22), (-0.20, -0.22, -0.18), "better"),  # to 0
         ((0.20, 0.18, 0.22), (-0.23, -0.25, -0.21), "better"),  # across 0, by less than the margin
         ((0.20, 0.18, 0.22), (-0.25, -0.27, -0.23), "unclear"),  # across 0, perhaps by the margin
+        ((0.05, 0.04, 0.06), (-0.35, -0.37, -0.33), "worse"),  # far across 0
         ((0.20, 0.18, 0.22), (-0.40, -0.42, -0.38), "worse"),  # as far on the other side
         ((0.00, -0.02, 0.02), (0.20, 0.18, 0.22), "worse"),  # from nothing, either way
         ((0.00, -0.02, 0.02), (-0.20, -0.22, -0.18), "worse"),
@@ -99,6 +100,12 @@ def test_a_signed_quantity_is_judged_by_its_distance_from_zero(
 def test_a_change_inside_the_floor_is_no_finding() -> None:
     assert finding((0.20, 0.10, 0.30), floor=0.25).verdict == "unclear"
     assert finding((0.20, 0.10, 0.30), floor=0.15).verdict == "worse"
+    assert finding((0.0, -0.02, 0.02), floor=0.04).verdict == "same"
+    assert finding((0.0, -0.02, 0.02), floor=0.06).verdict == "unclear"  # null copies differ by more than the margin
+
+
+def test_a_wide_interval_does_not_exclude_a_reversal() -> None:
+    assert finding((-0.35, -0.64, -0.06), base=(0.05, 0.04, 0.06), width=0.35, ideal=0).verdict == "unclear"
 
 
 def test_a_gap_is_judged_by_its_position() -> None:
@@ -128,6 +135,9 @@ def test_a_report_on_disk_cannot_claim_what_its_numbers_deny() -> None:
         ({"adapted": Estimate(value=0.9)}, "is not adapted - base"),
         ({"decision": Decision()}, "both have an interval or neither"),
         ({"decision": Decision(same=(-0.9, 0.9), beyond=(-0.9, 0.9))}, "wider than the 95 % interval"),
+        ({"decision": Decision(same=(0.15, 0.25), beyond=(0.5, 0.6))}, "an adjusted interval is not narrower"),
+        ({"decision": Decision(same=(0.25, 0.28), beyond=(0.24, 0.29))}, "does not hold 0.2"),
+        ({"base": Estimate(value=0.1, low=0.3, high=0.4)}, "does not hold its own value 0.1"),
         ({"base": None}, "both given or both null"),
         ({"verdikt": "same"}, "Extra inputs are not permitted"),
     ],

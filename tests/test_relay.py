@@ -109,6 +109,40 @@ def test_a_run_that_was_killed_goes_on_and_says_the_same(
     assert not list(out.rglob(".tmp-*")), "an orphan of the killed run"
 
 
+def test_what_a_run_depends_on_is_not_what_it_was(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Another file of general items, or another tokenizer: not a run that goes on."""
+    from audit.items import passages
+
+    items = tmp_path / "items.jsonl"
+    table = tiny.recipe(tiny_encoder)
+    table["audit"] = {"forgetting": {**table["audit"]["forgetting"], "items": str(items)}}
+    items.write_text("\n".join(item.model_dump_json() for item in passages()[:64]))
+    run(table, tmp_path / "run")
+    items.write_text("\n".join(item.model_dump_json() for item in passages()[64:128]))
+    with pytest.raises(InputError, match="holds a run of another recipe, base, data or version"):
+        run(table, tmp_path / "run")
+
+
+def test_what_would_fail_later_is_refused_before_anything_is_written(tiny_encoder: Path, tmp_path: Path) -> None:
+    table = tiny.recipe(tiny_encoder)
+    table["audit"]["forgetting"]["items"] = str(tmp_path / "missing.jsonl")
+    with pytest.raises(InputError, match=r"missing\.jsonl: no such file of items"):
+        run(table, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_probed_base_sets_a_floor_by_its_refits(finished: tuple[Path, Report]) -> None:
+    report = finished[1]
+    floors = {row["finding"]: row["floor"] for row in report.floor}
+    for finding in report.findings:
+        assert finding.floor == floors.get(finding.id)
+        if finding.audit == "bias":
+            assert finding.floor is not None
+            assert finding.change is not None
+            if abs(finding.change.value) <= finding.floor:
+                assert finding.verdict in ("unclear", "same")
+
+
 def test_two_runs_do_not_share_a_folder(tiny_encoder: Path, tmp_path: Path) -> None:
     with locked(tmp_path / "run"), pytest.raises(Unavailable, match="another run works in this folder"):
         run(tiny.recipe(tiny_encoder), tmp_path / "run")

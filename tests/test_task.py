@@ -91,6 +91,41 @@ def test_bad_data_is_one_line(tmp_path: Path, rows: list[dict[str, Any]], fields
     assert "\n" not in str(caught.value)
 
 
+def test_names_of_labels_come_before_their_numbers(tmp_path: Path) -> None:
+    rows = [{**row, "label": int(row["label"] == "yes")} for row in ROWS]
+    swapped = Task(dataset=str(written(tmp_path, rows)), labels=("1", "0"))
+    assert [item.label for item in read_task(swapped).test] == ["0", "1", "0", "1"]
+    with pytest.raises(InputError, match="is 0, none of the labels 1, 2"):
+        read_task(Task(dataset=str(written(tmp_path, rows)), labels=("1", "2")))
+
+
+def test_the_word_none_is_a_label_and_nothing_is_not(tmp_path: Path) -> None:
+    rows = [{**row, "label": ("None", "NA")[i % 2]} for i, row in enumerate(ROWS)]
+    named = Task(dataset=str(written(tmp_path, rows, ".csv")), labels=("None", "NA"))
+    assert [item.label for item in read_task(named).test] == ["None", "NA", "None", "NA"]
+    empty = [{**row, "label": ""} if i == 3 else row for i, row in enumerate(rows)]
+    with pytest.raises(InputError, match="row 2 of column 'label' has no label"):
+        read_task(Task(dataset=str(written(tmp_path, empty, ".csv")), labels=("None", "NA")))
+
+
+def test_the_same_text_is_one_witness_and_stays_on_one_side(tmp_path: Path) -> None:
+    rows = [{**row, "text": f"message {i // 2}"} for i, row in enumerate(ROWS)]
+    data = read_task(task(written(tmp_path, rows)))
+    assert len({item.cluster for item in data.train}) == len({item.text for item in data.train})
+    unsplit = [{"text": row["text"], "label": row["label"]} for row in rows]
+    data = read_task(task(written(tmp_path, unsplit), test_share=0.3))
+    assert not {item.text for item in data.train} & {item.text for item in data.test}
+
+
+def test_an_id_that_stands_twice_is_named(tmp_path: Path) -> None:
+    rows = [
+        {**row, "id": i // 5 * (row["split"] == "train") + 100 * i * (row["split"] == "test")}
+        for i, row in enumerate(ROWS)
+    ]
+    with pytest.raises(InputError, match="the id '0' stands in it twice"):
+        read_task(task(written(tmp_path, rows)))
+
+
 def test_an_empty_split_is_named(tmp_path: Path) -> None:
     for split in ("train", "test"):
         rows = ROWS if split == "train" else []

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForSequenceClassification, set_seed
 
 from audit.errors import InputError
-from audit.models.load import load_tokenizer, load_weights
+from audit.models.load import context, load_tokenizer, load_weights
 from audit.models.score import Progress, batches, padded
 from audit.models.source import Source
 from audit.recipe import Head
@@ -44,12 +44,14 @@ def fit_head(
     """
     model, _ = new_classifier(base, labels, seed)
     tokenizer = load_tokenizer(base)
-    sequences = tokenizer([item.text for item in items], truncation=True, max_length=method.max_length)["input_ids"]
+    sequences = tokenizer(
+        [item.text for item in items], truncation=True, max_length=context(model, tokenizer, method.max_length)
+    )["input_ids"]
     layer = classifier_layer(model, len(labels))
     features = _inputs_of(layer, model, sequences, tokenizer.pad_token_id or 0, progress)
     scaler = StandardScaler().fit(features)
     targets = [labels.index(item.label or "") for item in items]
-    fitted = LogisticRegression(C=method.regularisation / len(items), max_iter=5000)
+    fitted = LogisticRegression(C=1 / (method.regularisation * len(items)), max_iter=5000)
     fitted.fit(scaler.transform(features), targets)
     weight, bias = _as_layer(fitted, scaler, len(labels))
     with torch.no_grad():

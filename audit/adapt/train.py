@@ -24,7 +24,7 @@ from transformers import (
 from audit.adapt.head import new_classifier
 from audit.errors import InputError
 from audit.models.ask import Readout
-from audit.models.load import best_device, load_tokenizer, load_weights
+from audit.models.load import best_device, context, load_tokenizer, load_weights
 from audit.models.score import Progress, padded
 from audit.models.source import Source
 from audit.recipe import Full, Lora
@@ -52,11 +52,12 @@ def train(
     """
     tokenizer = load_tokenizer(base)
     model = trainable_model(base, kind, method, readout.labels, seed)
+    longest = context(model, tokenizer, method.max_length)
     if kind == "causal":
-        rows = [_completion(item, readout, tokenizer, method.max_length) for item in items]
+        rows = [_completion(item, readout, tokenizer, longest) for item in items]
     else:
         texts = [item.text for item in items]
-        encoded = tokenizer(texts, truncation=True, max_length=method.max_length)["input_ids"]
+        encoded = tokenizer(texts, truncation=True, max_length=longest)["input_ids"]
         rows = [
             {"input_ids": ids, "labels": readout.labels.index(item.label or "")}
             for ids, item in zip(encoded, items, strict=True)
@@ -131,10 +132,11 @@ def with_lora(model: Any, kind: Kind, method: Lora, new: set[str]) -> Any:
     )
     try:
         return get_peft_model(model, config)
-    except ValueError:
+    except ValueError as error:
         linear = {name.rsplit(".", 1)[-1] for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)}
         raise InputError(
-            f"[adapt] targets = {targets!r}: no such module in {type(model).__name__}; "
+            f"[adapt] targets = {targets!r}: not to be adapted in {type(model).__name__} "
+            f"({str(error).splitlines()[0][:120]}); "
             f'choose from {", ".join(sorted(linear))}, or "all-linear"'
         ) from None
 

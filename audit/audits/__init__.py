@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.finding import Finding, Verdict
-from audit.stats import Compared, compare, decide, false_discovery_level, simultaneous_level
+from audit.stats import Compared, Comparison, compare, decide, false_discovery_level, simultaneous_level
 from audit.view import Item, fingerprint
 
 __all__ = ["Keep", "Question", "distinct", "findings"]
@@ -33,12 +33,17 @@ class Question:
     question: str
     group: str | None = None
     signed: bool = False
+    binary: bool = False
     note: str = ""
 
     @property
     def id(self) -> str:
         """``audit/name[/group]``."""
         return "/".join(part for part in (self.audit, self.name, self.group) if part)
+
+    def compared(self) -> Comparison:
+        """Compare both sides over clusters."""
+        return compare(self.base, self.adapted, [item.cluster for item in self.items], binary=self.binary)
 
 
 def findings(
@@ -64,7 +69,7 @@ def findings(
         False: declared beforehand; the intervals that decide ``worse`` or ``better`` hold for all of the family at
         once (max-T). True: looked at afterwards; the false-discovery rate is controlled (Benjamini-Hochberg).
     floor : mapping of str to float, optional
-        By the name of a quantity, the largest change that null copies of the base show: a change inside it is never
+        By the id of a finding, the largest change that null copies of the base show: a change inside it is never
         ``worse`` or ``better``.
     keep : callable, optional
         Takes the scores of every item.
@@ -73,7 +78,7 @@ def findings(
     -------
     list of Finding
     """
-    compared = [compare(one.base, one.adapted, [item.cluster for item in one.items]) for one in questions]
+    compared = [one.compared() for one in questions]
     if keep is not None:
         for one in questions:
             keep(one.id, one.items, one.base, one.adapted)
@@ -85,7 +90,7 @@ def findings(
         level = simultaneous_level(compared, alpha)
         adjustment = f"max-T over {m} (one-sided level {level:.5f})" if m > 1 else "none (a family of one)"
     return [
-        _finding(one, sides, family, adjustment, alpha, level, (floor or {}).get(one.name))
+        _finding(one, sides, family, adjustment, alpha, level, (floor or {}).get(one.id))
         for one, sides in zip(questions, compared, strict=True)
     ]
 

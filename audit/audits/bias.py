@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from audit.audits import Keep, Question, distinct, findings
 from audit.finding import Finding
 from audit.view import Item, NotMeasurable, View
 
-__all__ = ["PairSet", "counterfactual"]
+__all__ = ["PairSet", "counterfactual", "floor_of"]
 
 CAVEAT = (
     "A swap changes names, pronouns and a few nouns, and nothing else that tells who is meant. "
@@ -53,6 +53,7 @@ def counterfactual(
     label: str,
     margins: tuple[float, float],
     alpha: float = 0.05,
+    floor: Mapping[str, float] | None = None,
     keep: Keep | None = None,
 ) -> list[Finding]:
     """Compare how base and adapted answer when the person in a text is swapped.
@@ -68,6 +69,8 @@ def counterfactual(
     margins : tuple of float
         The smallest change worth acting on, of the probability and of the share of flips (fractions).
     alpha : float
+    floor : mapping of str to float, optional
+        From `floor_of`.
     keep : callable, optional
         Takes the scores of every item.
 
@@ -110,8 +113,33 @@ def counterfactual(
         declared += [preference, flips]
         if one.slices:
             family = f"bias/{one.name}, by pair"
-            found += findings(_slices(preference), family=family, alpha=alpha, exploratory=True)
-    return findings(declared, family="bias", alpha=alpha, keep=keep) + found
+            found += findings(_slices(preference), family=family, alpha=alpha, exploratory=True, floor=floor)
+    return findings(declared, family="bias", alpha=alpha, floor=floor, keep=keep) + found
+
+
+def floor_of(base: View, copies: Sequence[View], sets: Sequence[PairSet], label: str) -> dict[str, float]:
+    """Measure by how much null copies of the base differ from it: the change that says nothing.
+
+    Parameters
+    ----------
+    base : View
+    copies : sequence of View
+        What might as well have been the base: refits of its probe, say.
+    sets, label
+        As for `counterfactual`.
+
+    Returns
+    -------
+    dict of str to float
+        By the id of a finding, the largest change that any copy shows.
+    """
+    floor: dict[str, float] = {}
+    for copy in copies:
+        for one in sets:
+            preference, flips = _questions(base, copy, one, label, (1.0, 1.0))
+            for question in (preference, flips, *(_slices(preference) if one.slices else ())):
+                floor[question.id] = max(floor.get(question.id, 0.0), abs(question.compared().change.value))
+    return floor
 
 
 def _questions(
@@ -145,6 +173,7 @@ def _questions(
             adapted=flips[1],
             items=pairs,
             margin=margins[1],
+            binary=True,
             question=f"the answer differs between the text about {first} and the text about {second}",
             note=note,
         ),

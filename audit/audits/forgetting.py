@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from audit.audits import Keep, Question, distinct, findings
 from audit.finding import Finding
 from audit.probe import linear_probe
-from audit.view import Item, View
+from audit.view import Item, NotMeasurable, View
 
 __all__ = ["of_causal", "of_encoder"]
 
@@ -144,6 +144,7 @@ def of_encoder(
                     adapted=errors[1],
                     items=items,
                     margin=probe_margin,
+                    binary=True,
                     question=f"{told}, {what}",
                 )
             )
@@ -161,6 +162,8 @@ def of_encoder(
                 question=f"share of the {NEIGHBOURS} nearest neighbours in the base's space that the model has lost",
             )
         )
+    if not questions:
+        raise NotMeasurable("embedding", f"{len(items)} items are too few, and carry no two labels twice for a probe")
     return findings(questions, family="forgetting", alpha=alpha, keep=keep)
 
 

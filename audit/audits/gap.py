@@ -80,17 +80,19 @@ def domain_gap(
             "representation",
             "distance of the task's texts from the reference in the base's space (MMD)",
             *_position_by_mmd(features, codes, rng),
+            clusters,
         ),
         (
             "separability",
             "held-out accuracy of a classifier that tells the task's texts from the reference",
             separable,
             p_separable,
+            clusters // 2,  # the other half trained the classifier
         ),
     ]
     return [
-        _finding(name, question, draws, p, margin, alpha, len(asked), clusters, fingerprint(asked), note)
-        for name, question, draws, p in results
+        _finding(name, question, draws, p, margin, alpha, len(asked), n, fingerprint(asked), note)
+        for name, question, draws, p, n in results
     ]
 
 
@@ -140,7 +142,7 @@ def _finding(
     )
     if finding.verdict != "unclear":
         return finding
-    needed = clusters_needed(spread * math.sqrt(n_clusters), margin, value if abs(value) > margin else 0.0, alpha)
+    needed = clusters_needed(spread * math.sqrt(n_clusters), margin, value, alpha)
     return finding.model_copy(update={"n_needed": needed})
 
 
@@ -222,7 +224,9 @@ def _position_by_mmd(
     weights = [_bootstrap_weights(code, DRAWS, rng) for code in codes]
     distance = mmd2(near, *_apart(weights[0], weights[1])) - null
     ceiling = mmd2(far, *_apart(weights[0], weights[2])) - null
-    ratio = distance / np.maximum(ceiling, 1e-12)
+    if not np.quantile(ceiling[1:], 0.05) > 0:
+        raise NotMeasurable("embedding", "the base cannot tell the unrelated ceiling from the reference: no scale")
+    ratio = distance / np.maximum(ceiling, ceiling[0] / 10)
     position = np.sign(ratio) * np.sqrt(np.abs(ratio))
 
     shuffled = deal_clusters(joint, n, PERMUTATIONS, rng)
@@ -265,7 +269,9 @@ def _separability(
     ]
     hits = sum(bool(near[near_clusters == code].mean() > 0.5) for code in np.unique(near_clusters))
     p = float(stats.binomtest(hits, int(near_clusters.max()) + 1, alternative="greater").pvalue)
-    return excess[0] / np.maximum(excess[1], 1e-12), max(p, np.finfo(np.float64).tiny)
+    if not np.quantile(excess[1][1:], 0.05) > 0:
+        raise NotMeasurable("embedding", "a classifier cannot tell the unrelated ceiling from the reference: no scale")
+    return excess[0] / np.maximum(excess[1], excess[1][0] / 10), max(p, np.finfo(np.float64).tiny)
 
 
 def _weighted_mean(values: Array, weights: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +81,8 @@ def _read_file(path: Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         if path.suffix in (".jsonl", ".json"):
             return pd.read_json(path, lines=path.suffix == ".jsonl", dtype=False)
-        return pd.read_csv(path, sep=READERS[path.suffix], quoting=3 if path.suffix == ".tsv" else 0)
+        plain = path.suffix == ".tsv"  # where a quotation mark is a character like any other
+        return pd.read_csv(path, sep=READERS[path.suffix], quoting=3 if plain else 0, keep_default_na=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of data") from None
     except (OSError, ValueError) as error:
@@ -95,9 +97,11 @@ def _by_column(table: pd.DataFrame, task: Task) -> dict[str, pd.DataFrame]:
             f"{task.dataset}: no column {task.split!r} to tell training from test rows; "
             "add it, or set [task] test_share"
         )
-    order = np.random.default_rng(0).permutation(len(table))
-    cut = round(len(table) * task.test_share)
-    return {task.train_split: table.iloc[np.sort(order[cut:])], task.test_split: table.iloc[np.sort(order[:cut])]}
+    by = task.cluster if task.cluster in table else task.text  # what belongs together stays on one side
+    codes = pd.factorize(table[by].astype(str))[0] if by in table else np.arange(len(table))
+    order = np.random.default_rng(0).permutation(codes.max(initial=-1) + 1)
+    in_test = np.isin(codes, order[: round(len(order) * task.test_share)])
+    return {task.train_split: table[~in_test], task.test_split: table[in_test]}
 
 
 def _from_hub(task: Task) -> dict[str, pd.DataFrame]:
@@ -145,9 +149,18 @@ def _items(rows: pd.DataFrame, split: str, task: Task) -> list[Item]:
             raise InputError(f"{where}: row {number} of column {task.text!r} is an empty text")
     labels = [_label(value, number, where, task) for number, value in enumerate(rows[task.label].tolist())]
     ids = rows["id"].astype(str).tolist() if "id" in rows else [f"{split}-{number}" for number in range(len(rows))]
-    if len(set(ids)) < len(ids):
-        ids = [f"{split}-{number}" for number in range(len(rows))]
-    clusters = ids if task.cluster is None else rows[task.cluster].astype(str).tolist()
+    twice = next((one for one, count in Counter(ids).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"{where}: the id {twice!r} stands in it twice; rename the column (if it says what belongs together, "
+            "name it in [task] cluster)"
+        )
+    first: dict[str, str] = {}
+    clusters = (
+        [first.setdefault(text, one) for text, one in zip(texts, ids, strict=True)]  # the same text is one witness
+        if task.cluster is None
+        else rows[task.cluster].astype(str).tolist()
+    )
     return [
         Item(id=one, cluster=cluster, text=text, label=label, source=task.dataset)
         for one, cluster, text, label in zip(ids, clusters, texts, labels, strict=True)
@@ -156,12 +169,18 @@ def _items(rows: pd.DataFrame, split: str, task: Task) -> list[Item]:
 
 def _label(value: object, number: int, where: str, task: Task) -> str:
     column = f"row {number} of column {task.label!r}"
-    if value is None or value != value:
+    if value is None or value != value or value == "":
         raise InputError(f"{where}: {column} has no label (missing or NaN)")
-    if isinstance(value, str) and value in task.labels:
-        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value < len(task.labels):
+    if not isinstance(value, bool) and str(value) in task.labels:
+        return str(value)
+    numbered = not any(label.isdigit() for label in task.labels)  # else a number is a name, or a mistake
+    if (
+        isinstance(value, int | np.integer)
+        and not isinstance(value, bool)
+        and numbered
+        and 0 <= value < len(task.labels)
+    ):
         return task.labels[int(value)]
     raise InputError(f"{where}: {column} is {value!r}, none of the labels {', '.join(task.labels)}")

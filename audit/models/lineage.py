@@ -33,13 +33,19 @@ def base_of(adapted: str, base: str | None = None) -> str:
         said |= _named(folder)
     else:
         said |= _named(path.parent)
-    names = list(dict.fromkeys(said.values()))
+    names = list({_place(name): name for name in reversed(said.values())}.values())
     if not names:
         raise InputError(f"{adapted}: neither an adapter config nor a card names its base; say it with --base")
     if len(names) > 1:
         claims = ", ".join(f"{who} says {name!r}" for who, name in said.items())
         raise InputError(f"{adapted}: its base is disputed: {claims}")
     return str(names[0])
+
+
+def _place(name: str) -> str:
+    """One spelling for one folder: with or without a slash, relative or absolute."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.exists() else name
 
 
 def _named(folder: Path) -> dict[str, str]:

@@ -25,6 +25,7 @@ from audit.view import Kind
 
 __all__ = [
     "Pair",
+    "context",
     "load_base",
     "load_config",
     "load_pair",
@@ -71,13 +72,27 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def context(model: Any, tokenizer: PreTrainedTokenizerBase, wanted: int) -> int:
+    """Return the longest text in tokens that is wanted and that the model has positions for."""
+    positions = getattr(model.config, "max_position_embeddings", None) or wanted
+    return int(min(wanted, positions, tokenizer.model_max_length))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        raise InputError(f"{path}: not valid JSON") from None
+    return content
+
+
 def model_kind(folder: Path) -> Kind:
     """Tell what a checkpoint or an adapter is for, from its own files."""
     adapter = folder / "adapter_config.json"
     if adapter.is_file():
-        return "causal" if json.loads(adapter.read_text()).get("task_type") == "CAUSAL_LM" else "encoder"
+        return "causal" if _json(adapter).get("task_type") == "CAUSAL_LM" else "encoder"
     config = folder / "config.json"
-    architectures = (json.loads(config.read_text()).get("architectures") or [""]) if config.is_file() else [""]
+    architectures = (_json(config).get("architectures") or [""]) if config.is_file() else [""]
     return "causal" if architectures[0].endswith(("ForCausalLM", "LMHeadModel")) else "encoder"
 
 
@@ -175,7 +190,7 @@ def _load_adapter(
 ) -> Pair:
     from peft import PeftModel
 
-    settings = json.loads((adapted.folder / "adapter_config.json").read_text())
+    settings = _json(adapted.folder / "adapter_config.json")
     if settings.get("bias", "none") != "none":
         raise InputError(
             f"{adapted.id}: an adapter with bias = {settings['bias']!r} changes the base's own weights; "

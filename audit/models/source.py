@@ -29,8 +29,8 @@ class Source:
 
     @property
     def sha256(self) -> str:
-        """One hash over all weight files."""
-        lines = [f"{name} {digest}" for name, digest in sorted(self.files.items()) if _is_weights(name)]
+        """One hash over everything that an answer depends on: weights, config, tokenizer, adapter settings."""
+        lines = [f"{name} {digest}" for name, digest in sorted(self.files.items())]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

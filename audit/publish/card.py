@@ -10,7 +10,7 @@ from importlib import resources
 
 import jinja2
 
-from audit.finding import Estimate, Finding, Verdict
+from audit.finding import MIN_CLUSTERS_FOR_SAME, SCORES, Estimate, Finding, Verdict
 from audit.report import Report
 
 __all__ = ["number", "plain", "render", "sentence", "verdict_line"]
@@ -34,6 +34,7 @@ def render(report: Report) -> str:
         sections=[(title, *_split(report.findings, audit)) for audit, title in SECTIONS],
         majority=next((arm.task for arm in report.arms if arm.name == "majority_class"), None),
         base_model=report.base.id if re.fullmatch(r"[\w.-]+/[\w.-]+", report.base.id) else None,
+        license=report.base.license if re.fullmatch(r"[A-Za-z0-9.+-]+", report.base.license or "") else None,
         library="peft" if report.adapted.method == "lora" else "transformers",
         pipeline="text-generation" if report.base.kind == "causal" else "text-classification",
     )
@@ -96,10 +97,14 @@ def sentence(finding: Finding) -> str:
             Verdict.UNCLEAR: f"Whether the task lies within {margin} of the reference's domain is unclear.",
         }[finding.verdict]
     low, high = finding.decision.same
-    supported = "" if low is None or high is None else f" (they support one of {max(-low, high):.3g})"
+    enough = finding.method in SCORES or finding.n_clusters >= MIN_CLUSTERS_FOR_SAME
+    known = enough and low is not None and high is not None
+    supported = f" (they support one of {max(-(low or 0), high or 0):.3g})" if known else ""
+    if finding.floor is not None and abs(finding.change.value) <= finding.floor:
+        return f"Null copies of the base differ by up to {finding.floor:.3g}: the change says nothing beyond that."
     needed = f"; about {finding.n_needed} would decide" if finding.n_needed else ""
     if finding.ideal is not None:
-        worse = f"The adapted model leans further from 0 than its base, or the other way, by more than {margin}."
+        worse = f"The adapted model leans elsewhere than its base, and not towards 0, by more than {margin}."
         better = f"The adapted model leans less than its base, by more than {margin}."
     else:
         worse = f"The adapted model is worse than its base by more than {margin}."

@@ -1,8 +1,8 @@
 """Base and adapted on the same items: the comparison from which every finding is made.
 
-Every comparison first averages the items of a cluster, so repeating an item proves nothing more. If every cluster then
-holds a plain 0 or 1 on both sides, the outcome is binary and the Tango score interval decides; otherwise Student's t
-over the cluster means does.
+Every comparison first averages the items of a cluster, so repeating an item proves nothing more. Scores that are 0 or 1
+by nature are decided by the Tango score interval where each cluster speaks with one voice, else by Student's t over
+cluster shares with two more clusters at the ends of the range; all other scores by Student's t over cluster means.
 """
 
 from __future__ import annotations
@@ -120,9 +120,7 @@ class Comparison:
 
     def interval(self, confidence: float) -> Bounds:
         """Return the interval of the change at another confidence, by the method of this comparison."""
-        if self.method == "tango score":
-            return tango(*_discordant(self.base_means, self.adapted_means), self.n_clusters, confidence)
-        return mean_interval(self.differences, confidence)
+        return _interval(self.base_means, self.adapted_means, self.method, confidence)
 
     def influence(self) -> dict[str, float]:
         """Return what each cluster contributes to the change."""
@@ -133,13 +131,13 @@ class Comparison:
         """Two-sided detection of any change: exact McNemar, or Student's t over clusters; null where nothing varies."""
         if self.method == "tango score":
             return mcnemar(*_discordant(self.base_means, self.adapted_means))
-        if self.change.low is None:
+        if self.change.low is None or float(np.ptp(self.differences)) == 0:
             return None
         t = self.change.value / (float(self.differences.std(ddof=1)) / math.sqrt(self.n_clusters))
         return max(float(2 * stats.t.sf(abs(t), self.n_clusters - 1)), np.finfo(np.float64).tiny)
 
     def needed(self, margin: float, alpha: float = 0.05, level: float | None = None) -> int | None:
-        """Clusters that would decide with power 80 %: that 0 is ``same``, or that a change beyond the margin is.
+        """Clusters that would decide with power 80 %, if the true change is the observed one.
 
         ``same`` is decided at alpha, a change at the level that the family leaves to it.
 
@@ -148,19 +146,22 @@ class Comparison:
         """
         if self.n_clusters < 2:
             return None
-        change = self.change.value if abs(self.change.value) > margin else 0.0
-        if change and level is not None:
+        change = self.change.value
+        if abs(change) > margin and level is not None:
             alpha = level
         if self.method == "tango score":
             share = min((float(np.count_nonzero(self.differences)) + 0.5) / self.n_clusters, 1.0)
-            return discordant_needed(share, margin, change, alpha)
-        if self.change.low is None:
+            wanted = discordant_needed(share, margin, change, alpha)
+            return None if wanted is None else max(wanted, self.n_clusters + 1)
+        low, high = self.interval(CONFIDENCE)
+        if low is None or high is None:
             return MIN_CLUSTERS_FOR_SAME
-        wanted = clusters_needed(float(self.differences.std(ddof=1)), margin, change, alpha)
-        return None if wanted is None else max(wanted, MIN_CLUSTERS_FOR_SAME)
+        t = float(stats.t.ppf((1 + CONFIDENCE) / 2, self.n_clusters - 1))
+        wanted = clusters_needed((high - low) / 2 / t * math.sqrt(self.n_clusters), margin, change, alpha)
+        return None if wanted is None else max(wanted, MIN_CLUSTERS_FOR_SAME, self.n_clusters + 1)
 
 
-def compare(base: ArrayLike, adapted: ArrayLike, clusters: Sequence[str]) -> Comparison:
+def compare(base: ArrayLike, adapted: ArrayLike, clusters: Sequence[str], *, binary: bool | None = None) -> Comparison:
     """Compare base and adapted on the same items.
 
     Parameters
@@ -168,6 +169,8 @@ def compare(base: ArrayLike, adapted: ArrayLike, clusters: Sequence[str]) -> Com
     base, adapted : array_like, shape (n_items,)
         What each side scored on each item, in the same order; finite.
     clusters : sequence of str, length n_items
+    binary : bool, optional
+        Whether a score is 0 or 1 by nature (right or wrong, flipped or not); default: whether all of them are.
 
     Returns
     -------
@@ -188,26 +191,59 @@ def compare(base: ArrayLike, adapted: ArrayLike, clusters: Sequence[str]) -> Com
     adapted_means, _ = cluster_means(adapted, clusters)
     if len(names) == 0:
         raise ValueError("there are no items to compare")
-    binary = bool(np.isin(np.concatenate([base_means, adapted_means]), (0.0, 1.0)).all())
-    if binary:
-        low, high = tango(*_discordant(base_means, adapted_means), len(names))
-    else:
-        low, high = mean_interval(adapted_means - base_means)
+    if binary is None:
+        binary = bool(np.isin(np.concatenate([np.ravel(base), np.ravel(adapted)]), (0.0, 1.0)).all())
+    method = _method(base_means, adapted_means, binary)
+    low, high = _interval(base_means, adapted_means, method, CONFIDENCE)
     return Comparison(
-        base=_marginal(base_means, binary),
-        adapted=_marginal(adapted_means, binary),
+        base=_marginal(base_means, method),
+        adapted=_marginal(adapted_means, method),
         change=Estimate(value=float(adapted_means.mean() - base_means.mean()), low=low, high=high),
         base_means=base_means,
         adapted_means=adapted_means,
         clusters=names,
         n_items=len(clusters),
-        method="tango score" if binary else "student-t over cluster means",
+        method=method,
     )
 
 
-def _marginal(means: Array, binary: bool) -> Estimate:
-    low, high = proportion_interval(round(means.sum()), len(means)) if binary else mean_interval(means)
-    return Estimate(value=float(means.mean()), low=low, high=high)
+def _method(base: Array, adapted: Array, binary: bool) -> Method:
+    if not binary:
+        return "student-t over cluster means"
+    whole = bool(np.isin(np.concatenate([base, adapted]), (0.0, 1.0)).all())
+    return "tango score" if whole else "student-t over cluster shares, plus two"
+
+
+def _interval(base: Array, adapted: Array, method: Method, confidence: float) -> Bounds:
+    if method == "tango score":
+        return tango(*_discordant(base, adapted), len(base), confidence)
+    if method == "student-t over cluster means":
+        return mean_interval(adapted - base, confidence)
+    return _plus_two(adapted - base, confidence, (-1.0, 1.0))
+
+
+def _marginal(means: Array, method: Method) -> Estimate:
+    value = float(means.mean())
+    if method == "tango score":
+        low, high = proportion_interval(round(means.sum()), len(means))
+    elif method == "student-t over cluster means":
+        low, high = mean_interval(means)
+    else:
+        low, high = _plus_two(means, CONFIDENCE, (0.0, 1.0))
+    return Estimate(value=value, low=low, high=high)
+
+
+def _plus_two(shares: Array, confidence: float, ends: tuple[float, float]) -> Bounds:
+    """Student's t around the mean, its width taken from the sample and one more cluster at either end of the range.
+
+    Most clusters of a rare event show nothing, and now and then one flips as a whole: the spread that was seen says
+    little of the spread there is. Agresti and Caffo's two more observations, for clusters.
+    """
+    low, high = mean_interval(np.concatenate([shares, ends]), confidence)
+    if low is None or high is None or len(shares) < 2:
+        return None, None
+    value, half = float(shares.mean()), (high - low) / 2
+    return max(ends[0], value - half), min(ends[1], value + half)
 
 
 def _discordant(base: Array, adapted: Array) -> tuple[int, int]:

@@ -71,6 +71,17 @@ def clustered(rng: np.random.Generator, n: int, change: float) -> list[Compared]
     return [compare(np.zeros(sizes.sum()), noise + change, names)]
 
 
+def flips(rng: np.random.Generator, n: int, change: float) -> list[Compared]:
+    """Templates of 12 pairs: now and then a pair flips on one side, and rarely a whole template does."""
+    base = (rng.random((n, 12)) < 0.005).astype(float)
+    adapted = (rng.random((n, 12)) < 0.005).astype(float)
+    whole = rng.random(n) < change
+    adapted[whole] = 1.0
+    base[whole] = 0.0
+    names = np.repeat(np.arange(n), 12).astype(str).tolist()
+    return [compare(base.ravel(), adapted.ravel(), names)]
+
+
 def grouped(k: int, kind: Draw) -> Draw:
     """Split n items over k groups; every group but the reference changes. The family: k - 1 contrasts."""
 
@@ -89,6 +100,7 @@ DESIGNS = [
     Design("binary", binary, 0.05),
     Design("continuous", continuous, 0.3),
     Design("clustered, ICC .3", clustered, 0.3),
+    Design("clustered flips", flips, 0.05),
     *[Design(f"binary, {k} groups", grouped(k, binary), 0.05) for k in (2, 4, 9)],
     *[Design(f"continuous, {k} groups", grouped(k, continuous), 0.3) for k in (2, 4, 9)],
     Design("skewed (stress)", skewed, 0.3, held=False),
