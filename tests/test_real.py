@@ -77,3 +77,24 @@ def test_a_gguf_base_is_dequantised_once_and_audited(tmp_path: Path, monkeypatch
     view = load_base(first, "causal", Readout("Customer feedback: {text}\nThis feedback is a", ("complaint", "praise")))
     nats = -view.ask("log_likelihood", passages()[:4]) / view.ask("token_count", passages()[:4])
     assert all(3 < one < 6.5 for one in nats)  # a language model that reads English, not noise (ln 49152 = 10.8)
+
+
+def test_halves_of_one_domain_are_the_same_domain(minilm: str) -> None:
+    """Not always unclear: at the shipped margin, real passages split at random lie in each other's domain."""
+    import numpy as np
+
+    from audit.audits.gap import domain_gap
+    from audit.items import passages, reversed_words
+    from audit.models.load import load_base
+    from audit.models.source import resolve
+
+    recipe = load_recipe(find_recipe("quickstart"))
+    assert recipe.audit.gap is not None
+    view = load_base(resolve(minilm), "encoder")
+    texts = list(passages())
+    order = np.random.default_rng(0).permutation(len(texts))
+    halves = [[texts[i] for i in part] for part in np.array_split(order, 2)]
+    found = domain_gap(view, halves[0], halves[1], reversed_words(halves[0]), margin=recipe.audit.gap.margin)
+    assert found[0].verdict == "same"
+    assert found[0].p is not None
+    assert found[0].p > 0.01
