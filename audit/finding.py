@@ -105,7 +105,7 @@ class Decision(_Frozen):
 
 Method = Literal[
     "student-t over cluster means",
-    "student-t over cluster shares, plus two",
+    "student-t over cluster shares, plus four",
     "tango score",
     "mover of student-t",
     "mover of tango scores",

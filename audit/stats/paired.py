@@ -2,7 +2,7 @@
 
 Every comparison first averages the items of a cluster, so repeating an item proves nothing more. Scores that are 0 or 1
 by nature are decided by the Tango score interval where each cluster speaks with one voice, else by Student's t over
-cluster shares with two more clusters at the ends of the range; all other scores by Student's t over cluster means.
+cluster shares with four more clusters at the ends of the range; all other scores by Student's t over cluster means.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def _method(base: Array, adapted: Array, binary: bool) -> Method:
     if not binary:
         return "student-t over cluster means"
     whole = bool(np.isin(np.concatenate([base, adapted]), (0.0, 1.0)).all())
-    return "tango score" if whole else "student-t over cluster shares, plus two"
+    return "tango score" if whole else "student-t over cluster shares, plus four"
 
 
 def _interval(base: Array, adapted: Array, method: Method, confidence: float) -> Bounds:
@@ -219,7 +219,7 @@ def _interval(base: Array, adapted: Array, method: Method, confidence: float) ->
         return tango(*_discordant(base, adapted), len(base), confidence)
     if method == "student-t over cluster means":
         return mean_interval(adapted - base, confidence)
-    return _plus_two(adapted - base, confidence, (-1.0, 1.0))
+    return _plus_four(adapted - base, confidence, (-1.0, 1.0))
 
 
 def _marginal(means: Array, method: Method) -> Estimate:
@@ -229,17 +229,17 @@ def _marginal(means: Array, method: Method) -> Estimate:
     elif method == "student-t over cluster means":
         low, high = mean_interval(means)
     else:
-        low, high = _plus_two(means, CONFIDENCE, (0.0, 1.0))
+        low, high = _plus_four(means, CONFIDENCE, (0.0, 1.0))
     return Estimate(value=value, low=low, high=high)
 
 
-def _plus_two(shares: Array, confidence: float, ends: tuple[float, float]) -> Bounds:
-    """Student's t around the mean, its width taken from the sample and one more cluster at either end of the range.
+def _plus_four(shares: Array, confidence: float, ends: tuple[float, float]) -> Bounds:
+    """Student's t around the mean, its width taken from the sample and two more clusters at either end of the range.
 
     Most clusters of a rare event show nothing, and now and then one flips as a whole: the spread that was seen says
-    little of the spread there is. Agresti and Caffo's two more observations, for clusters.
+    little of the spread there is. The four more observations of Agresti and Coull (1998), for clusters.
     """
-    low, high = mean_interval(np.concatenate([shares, ends]), confidence)
+    low, high = mean_interval(np.concatenate([shares, ends, ends]), confidence)
     if low is None or high is None or len(shares) < 2:
         return None, None
     value, half = float(shares.mean()), (high - low) / 2
