@@ -273,6 +273,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    for name in ("MKL_DYNAMIC", "OMP_DYNAMIC"):  # as many threads on a busy machine: the same run, the same numbers
+        os.environ.setdefault(name, "FALSE")
     if not sys.warnoptions:  # deprecations inside our dependencies are no news for a user
         warnings.filterwarnings("ignore", module=r"(transformers|peft|torch|datasets|accelerate|huggingface_hub)\b")
     signal.signal(signal.SIGTERM, _terminated)
