@@ -99,8 +99,12 @@ def _by_column(table: pd.DataFrame, task: Task) -> dict[str, pd.DataFrame]:
         )
     by = task.cluster if task.cluster in table else task.text  # what belongs together stays on one side
     codes = pd.factorize(table[by].astype(str))[0] if by in table else np.arange(len(table))
-    order = np.random.default_rng(0).permutation(codes.max(initial=-1) + 1)
-    in_test = np.isin(codes, order[: round(len(order) * task.test_share)])
+    sizes, chosen, room = np.bincount(codes), [], round(len(table) * task.test_share)
+    for code in np.random.default_rng(0).permutation(len(sizes)):
+        if sizes[code] <= room:
+            chosen.append(code)
+            room -= sizes[code]
+    in_test = np.isin(codes, chosen)
     return {task.train_split: table[~in_test], task.test_split: table[in_test]}
 
 
