@@ -14,7 +14,7 @@ from audit.errors import InputError
 from audit.items.task import read_task
 from audit.models.load import load_config, load_tokenizer, refuse_wrong_kind
 from audit.models.source import resolve
-from audit.recipe import Full, Head, Lora, Recipe
+from audit.recipe import Full, Head, Lora, Recipe, runnable
 
 __all__ = ["Checked", "check"]
 
@@ -44,23 +44,22 @@ def check(recipe: Recipe) -> Checked:
     InputError, Unavailable
         As a run would, but before any weight is loaded.
     """
-    if recipe.base is None or recipe.kind is None or recipe.adapt is None:
-        missing = next(name for name in ("base", "kind", "adapt") if getattr(recipe, name) is None)
-        raise InputError(f"{recipe.name}: a recipe that is run needs {missing!r}; this one is for transfer-audit audit")
+    name, kind, method = runnable(recipe)
     data = read_task(recipe.task)
-    base = resolve(recipe.base, recipe.revision, recipe.gguf_file, weights=False)
+    base = resolve(name, recipe.revision, recipe.gguf_file, weights=False)
     config = load_config(base)
-    refuse_wrong_kind(base, config, recipe.kind)
+    refuse_wrong_kind(base, config, kind)
     load_tokenizer(base)
-    auto = AutoModelForCausalLM if recipe.kind == "causal" else AutoModelForSequenceClassification
+    auto = AutoModelForCausalLM if kind == "causal" else AutoModelForSequenceClassification
     config.num_labels = len(recipe.task.labels)
     try:
         with torch.device("meta"):
             model: Any = auto.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
     except ValueError as error:
-        raise InputError(f"{base.id}: not usable as kind = {recipe.kind!r} ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{base.id}: not usable as kind = {kind!r} ({str(error).splitlines()[0]})") from None
     architecture, parameters = type(model).__name__, sum(p.numel() for p in model.parameters())
-    method, targets, steps = recipe.adapt, [], 0
+    targets: list[str] = []
+    steps = 0
     prefix = f"{model.base_model_prefix}."
     head = {name: p.numel() for name, p in model.named_parameters() if not name.startswith(prefix)}
     trainable = parameters
@@ -69,7 +68,7 @@ def check(recipe: Recipe) -> Checked:
             size for name, size in head.items() if name.split(".")[-2] in ("classifier", "score", "out_proj")
         )
     if isinstance(method, Lora):
-        model = with_lora(model, recipe.kind, method, set(head) if recipe.kind == "encoder" else set())
+        model = with_lora(model, kind, method, set(head) if kind == "encoder" else set())
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         targets = sorted(
             {name.split(".lora_A")[0].rsplit(".", 1)[-1] for name, _ in model.named_parameters() if ".lora_A" in name}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
@@ -14,7 +13,6 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from audit.errors import InputError
-from audit.items import SHIPPED
 from audit.items.swap import AXES
 
 __all__ = [
@@ -31,6 +29,7 @@ __all__ = [
     "Task",
     "find_recipe",
     "load_recipe",
+    "runnable",
     "shipped_recipes",
 ]
 
@@ -370,11 +369,15 @@ def _keys(tables: Sequence[str], data: dict[str, Any]) -> list[str]:
     return list(model.model_fields)
 
 
-def describe_source(dataset: str) -> str:
-    """Say how a data set is named, for errors."""
-    return f"a Hub id, a local file or folder, or shipped:{'|'.join(SHIPPED)}, got {dataset!r}"
+def runnable(recipe: Recipe) -> tuple[str, Literal["encoder", "causal"], Head | Full | Lora]:
+    """Return base, kind and adaptation of a recipe that is to be run.
 
-
-def canonical(recipe: Recipe) -> str:
-    """Return the recipe with every default spelled out, as JSON."""
-    return json.dumps(recipe.model_dump(mode="json"), sort_keys=True, indent=1)
+    Raises
+    ------
+    InputError
+        If one is left out, as a recipe for ``transfer-audit audit`` may.
+    """
+    if recipe.base is None or recipe.kind is None or recipe.adapt is None:
+        missing = next(name for name in ("base", "kind", "adapt") if getattr(recipe, name) is None)
+        raise InputError(f"{recipe.name}: a recipe that is run needs {missing!r}; this one is for transfer-audit audit")
+    return recipe.base, recipe.kind, recipe.adapt

@@ -25,7 +25,7 @@ from audit.job import Job, Ticker, silent
 from audit.models.load import model_kind
 from audit.models.source import Source, file_hashes, resolve
 from audit.publish.card import render
-from audit.recipe import Recipe
+from audit.recipe import Recipe, runnable
 from audit.report import AdaptedModel, BaseModelRecord, Provenance, RecipeRecord, Report
 from audit.stages import Stages, locked, write_atomically
 from audit.view import Item
@@ -70,18 +70,16 @@ def run(
     ------
     InputError, Unavailable
     """
-    if recipe.base is None or recipe.kind is None or recipe.adapt is None:
-        missing = next(name for name in ("base", "kind", "adapt") if getattr(recipe, name) is None)
-        raise InputError(f"{recipe.name}: a recipe that is run needs {missing!r}; this one is for transfer-audit audit")
+    base_name, kind, method = runnable(recipe)
     data = read_task(recipe.task)
-    base = resolve(recipe.base, recipe.revision, recipe.gguf_file)
-    job = Job(recipe, base, recipe.kind, data, out, tick=tick)
+    base = resolve(base_name, recipe.revision, recipe.gguf_file)
+    job = Job(recipe, base, kind, data, out, tick=tick)
     job.check()
     with locked(out):
         stages = job.stages = Stages(out, _digest(job.fingerprint, _code()), fresh=fresh)
         _started(out / "stages" / "started.json", command)
         gap = stages.run("stages/gap", lambda folder: steps.gap(job, folder))
-        seeds = recipe.adapt.seeds
+        seeds = method.seeds
         job.seed = seeds[0]
         models = [stages.run(f"models/seed-{seed}", steps.adaptation(job, seed)) for seed in seeds]
         job.adapted = Source(f"models/seed-{seeds[0]}", None, models[0], file_hashes(models[0]), base.license)
@@ -91,7 +89,7 @@ def run(
         trained = json.loads((models[0] / "adaptation.json").read_text())
         adapted = AdaptedModel(
             id=job.adapted.id,
-            method=recipe.adapt.method,
+            method=method.method,
             trainable_parameters=trained["trainable_parameters"],
             seeds=list(seeds),
             files=job.adapted.files,

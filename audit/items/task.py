@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from audit.errors import InputError, Unavailable
-from audit.items import shipped
+from audit.items import SHIPPED, shipped
 from audit.view import Item, fingerprint
 
 if TYPE_CHECKING:
@@ -122,8 +122,6 @@ def _from_hub(task: Task) -> dict[str, pd.DataFrame]:
             for split in (task.train_split, task.test_split)
         }
     except (ConnectionError, FileNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        from audit.recipe import describe_source
-
         if not reachable:
             raise Unavailable(
                 f"{task.dataset}: the Hub cannot be reached, and the data set is neither in its cache nor a local file"
@@ -131,7 +129,7 @@ def _from_hub(task: Task) -> dict[str, pd.DataFrame]:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{task.dataset}: no such local data, and the Hub did not give it ({reason}); "
-            f"[task] dataset is {describe_source(task.dataset)}"
+            f"[task] dataset is a Hub id, a local file or folder, or shipped:{'|'.join(SHIPPED)}"
         ) from None
     return {split: data.to_pandas() for split, data in loaded.items()}
 
