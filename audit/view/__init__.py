@@ -1,0 +1,19 @@
+"""What an audit asks of a model: items, the questions that a view answers, recorded answers as a view."""
+
+from audit.view.item import Item, fingerprint, read_items
+from audit.view.question import Kind, NotMeasurable, View, answer_texts
+from audit.view.recorded import record, replay
+from audit.view.remembered import remember
+
+__all__ = [
+    "Item",
+    "Kind",
+    "NotMeasurable",
+    "View",
+    "answer_texts",
+    "fingerprint",
+    "read_items",
+    "record",
+    "remember",
+    "replay",
+]

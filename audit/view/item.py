@@ -1,0 +1,99 @@
+"""One thing a model is asked, and sets of such things on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from audit.errors import InputError
+
+__all__ = ["Item", "fingerprint", "read_items"]
+
+
+class Item(BaseModel):
+    """One thing a model is asked: exactly one of a text, an image path, a minimal pair, or a prompt with options.
+
+    Examples
+    --------
+    >>> Item(id="t1", cluster="t1", pair=("He is late.", "She is late.")).pair
+    ('He is late.', 'She is late.')
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(min_length=1)]
+    cluster: Annotated[str, Field(min_length=1)]
+    text: str | None = None
+    image: str | None = None
+    pair: tuple[str, str] | None = None
+    prompt: str | None = None
+    options: tuple[str, ...] | None = None
+    label: str | None = None
+    groups: dict[str, str] = {}
+    source: str | None = None
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Item:
+        if (self.prompt is None) != (self.options is None):
+            raise ValueError("a prompt needs options, and options need a prompt")
+        if sum(x is not None for x in (self.text, self.image, self.pair, self.prompt)) != 1:
+            raise ValueError("an item is exactly one of text, image, pair, prompt + options")
+        return self
+
+
+def fingerprint(items: Iterable[Item]) -> str:
+    """Hash a set of items; the order does not matter.
+
+    Examples
+    --------
+    >>> a, b = Item(id="1", cluster="1", text="x"), Item(id="2", cluster="2", text="y")
+    >>> fingerprint([a, b]) == fingerprint([b, a])
+    True
+    """
+    lines = sorted(item.model_dump_json() for item in items)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def read_items(path: Path) -> list[Item]:
+    """Read items from JSON lines or parquet.
+
+    Parameters
+    ----------
+    path : Path
+        One item a row, with the fields of `Item`; ``cluster`` defaults to the id.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is empty, repeats an id, or a row is not an item; names the row.
+    """
+    try:
+        if path.suffix == ".parquet":
+            rows = pd.read_parquet(path).to_dict(orient="records")
+        else:
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of items") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not JSON lines or parquet: {error}") from None
+    items, seen = [], set()
+    for number, row in enumerate(rows, start=1):
+        try:
+            fields = {str(key): value for key, value in row.items() if value is not None}
+            item = Item.model_validate({"cluster": fields.get("id"), **fields})
+        except (ValidationError, AttributeError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "not an object"
+            raise InputError(f"{path}: row {number} is not an item: {reason}") from None
+        if item.id in seen:
+            raise InputError(f"{path}: row {number} repeats the id {item.id!r}; ids are unique in a set of items")
+        seen.add(item.id)
+        items.append(item)
+    if not items:
+        raise InputError(f"{path}: no items")
+    return items

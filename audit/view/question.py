@@ -1,0 +1,87 @@
+"""What a view is: a model as a function from items to an array, or a reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audit.view.item import Item
+
+__all__ = ["Kind", "NotMeasurable", "View", "answer_texts"]
+
+Array = NDArray[np.float64]
+Kind = Literal["encoder", "sentence_encoder", "causal", "vision", "clip"]
+
+
+class NotMeasurable(Exception):
+    """A view cannot answer a question, and a number in its place would be an invention."""
+
+    def __init__(self, question: str, reason: str) -> None:
+        super().__init__(f"{question}: {reason}")
+        self.question, self.reason = question, reason
+
+
+class View(Protocol):
+    """A model as a function from items to an array.
+
+    Questions and the shape of their answers for n items (d features, k labels, m layers):
+    ``probabilities`` (n, k), for pairs (n, 2, k); ``embedding`` (n, d); ``layer_means`` (n, m + 1, d);
+    ``log_likelihood`` (n,) in nats; ``token_count`` (n,) of the tokens it is a sum over;
+    ``option_log_likelihood`` (n, options) in nats.
+    """
+
+    @property
+    def id(self) -> str:
+        """Hash of the weights and of everything else that an answer depends on."""
+
+    @property
+    def kind(self) -> Kind:
+        """What sort of model answers."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes behind ``probabilities``, in order; empty where there are none."""
+
+    def ask(self, question: str, items: Sequence[Item]) -> Array:
+        """Answer one question about each item, in item order.
+
+        Raises
+        ------
+        NotMeasurable
+            If this model has no answer to the question.
+        """
+
+
+def answer_texts(question: str, items: Sequence[Item], answer: Callable[[list[str]], Array]) -> Array:
+    """Answer items that are texts or pairs through a function of distinct texts.
+
+    Parameters
+    ----------
+    question : str
+        For the error.
+    items : sequence of Item
+        All texts, or all pairs.
+    answer : callable
+        From n distinct texts to an array of shape (n, ...).
+
+    Returns
+    -------
+    ndarray, shape (n_items, ...) for texts and (n_items, 2, ...) for pairs
+
+    Raises
+    ------
+    NotMeasurable
+        If there are no items, or one is neither a text nor a pair.
+    """
+    pairs = bool(items) and items[0].pair is not None
+    contents = [item.pair if pairs else (item.text,) for item in items]
+    texts = [text for content in contents for text in content or () if text is not None]
+    if not items or len(texts) < len(items) * (2 if pairs else 1):
+        raise NotMeasurable(question, "it is asked of texts, or of pairs of texts")
+    unique = list(dict.fromkeys(texts))
+    position = {text: row for row, text in enumerate(unique)}
+    answers = answer(unique)[[position[text] for text in texts]]
+    return answers.reshape(len(items), 2, *answers.shape[1:]) if pairs else answers
