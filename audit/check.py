@@ -12,8 +12,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from audit.adapt.train import with_lora
 from audit.errors import InputError
 from audit.items.task import read_task
-from audit.models.load import load_config, load_tokenizer, refuse_wrong_kind
 from audit.models.source import resolve
+from audit.models.tokens import load_tokenizer
+from audit.models.weights import load_config, refuse_wrong_kind
 from audit.recipe import Full, Head, Lora, Recipe, runnable
 
 __all__ = ["Checked", "check"]

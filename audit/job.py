@@ -15,11 +15,13 @@ from audit.items import passages
 from audit.items.swap import Axis, axis, neutralise
 from audit.items.task import TaskData
 from audit.models.ask import ModelView, Readout
-from audit.models.load import Pair, load_base, load_config, load_pair, load_tokenizer, refuse_wrong_kind
-from audit.models.source import Source
+from audit.models.load import Pair, load_base, load_pair
+from audit.models.source import Source, cache_folder
+from audit.models.tokens import load_tokenizer
+from audit.models.weights import load_config, refuse_wrong_kind
 from audit.probe import ProbedView
 from audit.recipe import Recipe
-from audit.stages import Stages
+from audit.stages import Stages, code_hash
 from audit.view import Item, Kind, View, fingerprint, read_items, remember
 
 __all__ = ["Job", "Ticker", "silent", "thinned"]
@@ -132,8 +134,8 @@ class Job:
         return [axis(name) for name in (self.recipe.audit.bias.swaps if self.recipe.audit.bias else ())]
 
     def remembered(self, view: View) -> View:
-        """Keep a view's answers in the run folder."""
-        return remember(view, self.folder / "stages" / "answers")
+        """Keep a view's answers, apart from other versions of this package: a base is asked once for all its runs."""
+        return remember(view, cache_folder() / "answers" / code_hash()[:16])
 
     def general(self, name: str, limit: int | None) -> list[Item]:
         """General texts: those that were given for this run, else by the name that the recipe gives them."""

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from audit.view import Item, Kind, View, answer_texts
+from audit.view import Item, Kind, View, answer_texts, fingerprint
 
 __all__ = ["ProbedView", "linear_probe"]
 
@@ -45,7 +45,7 @@ class ProbedView:
         self._view = view
         self.kind: Kind = view.kind
         self.labels = tuple(labels)
-        self.id = f"{view.id}/probe/{len(items)}"
+        self.id = f"{view.id}/probe/{fingerprint(items)}"
         self._features = view.ask("embedding", items)
         self._targets = np.array([self.labels.index(item.label or "") for item in items])
         self._probe = linear_probe().fit(self._features, self._targets)
@@ -66,6 +66,10 @@ class ProbedView:
         if question != "probabilities":
             return self._view.ask(question, items)
         return answer_texts(question, items, self._read_out)
+
+    def treatment(self, question: str, items: Sequence[Item]) -> str:
+        """Say what is done to items that this model cannot read as they are; empty where nothing is."""
+        return self._view.treatment("embedding" if question == "probabilities" else question, items)
 
     def _read_out(self, texts: list[str]) -> Array:
         asked = [Item(id=str(row), cluster=str(row), text=text) for row, text in enumerate(texts)]

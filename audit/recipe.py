@@ -168,7 +168,7 @@ class ForgettingMargins(_Table):
 
     probe: Share | None = None
     neighbours: Share | None = None
-    nats_per_token: Margin | None = None
+    nats_per_byte: Margin | None = None
 
 
 class Forgetting(_Table):
@@ -217,7 +217,7 @@ class Recipe(_Table):
             raise ValueError(f"[audit.bias] label = {bias.label!r} is none of the labels {', '.join(self.task.labels)}")
         if forgetting is not None:
             margins = forgetting.margins
-            wanted = {"encoder": ("probe", "neighbours"), "causal": ("nats_per_token",), None: ()}[self.kind]
+            wanted = {"encoder": ("probe", "neighbours"), "causal": ("nats_per_byte",), None: ()}[self.kind]
             for margin in wanted:
                 if getattr(margins, margin) is None:
                     raise ValueError(f"[audit.forgetting] margins.{margin} is missing; a {self.kind} base needs it")

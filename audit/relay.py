@@ -22,12 +22,12 @@ from audit.errors import InputError
 from audit.finding import Finding
 from audit.items.task import read_task
 from audit.job import Job, Ticker, silent
-from audit.models.load import model_kind
 from audit.models.source import Source, file_hashes, resolve
+from audit.models.weights import model_kind
 from audit.publish.card import render
 from audit.recipe import Recipe, runnable
 from audit.report import AdaptedModel, BaseModelRecord, Provenance, RecipeRecord, Report
-from audit.stages import Stages, locked, write_atomically
+from audit.stages import Stages, code_hash, locked, write_atomically
 from audit.view import Item
 
 __all__ = ["audit_model", "run"]
@@ -76,7 +76,7 @@ def run(
     job = Job(recipe, base, kind, data, out, tick=tick)
     job.check()
     with locked(out):
-        stages = job.stages = Stages(out, _digest(job.fingerprint, _code()), fresh=fresh)
+        stages = job.stages = Stages(out, _digest(job.fingerprint, code_hash()), fresh=fresh)
         _started(out / "stages" / "started.json", command)
         gap = stages.run("stages/gap", lambda folder: steps.gap(job, folder))
         seeds = method.seeds
@@ -138,7 +138,7 @@ def audit_model(
     job = Job(recipe, base, kind, data, out, adapted, tick=tick, general_items=general)
     job.check()
     with locked(out):
-        stages = job.stages = Stages(out, _digest(job.fingerprint, _code()), fresh=fresh)
+        stages = job.stages = Stages(out, _digest(job.fingerprint, code_hash()), fresh=fresh)
         done = [
             stages.run(f"stages/{name}", lambda folder, work=work: work(job, folder))  # type: ignore[misc]
             for name, work in (
@@ -247,13 +247,6 @@ def _published(table: pd.DataFrame, policy: str, salt: str) -> pd.DataFrame:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _code() -> str:
-    """Hash this package's own source: a stage that other code computed is not continued."""
-    folder = Path(__file__).parent
-    sources = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".jsonl", ".toml", ".jinja"))
-    return _digest(*(hashlib.sha256(path.read_bytes()).hexdigest() for path in sources))
 
 
 def _versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -10,13 +11,25 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from audit.errors import InputError, Unavailable
 
-__all__ = ["Stages", "locked", "write_atomically"]
+__all__ = ["Stages", "code_hash", "locked", "write_atomically"]
+
+
+@cache
+def code_hash() -> str:
+    """Hash this package's source and the versions that run its models: what other code computed is not continued."""
+    folder = Path(__file__).parent
+    sources = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".jsonl", ".toml", ".jinja"))
+    parts = [path.read_bytes() for path in sources]
+    parts += [metadata.version(name).encode() for name in ("torch", "transformers", "peft", "tokenizers")]
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -79,6 +79,7 @@ def gap(job: Job, folder: Path) -> None:
         f"Reference: {asked.reference} ({len(reference)} texts); ceiling: the reference with the letters of every word "
         "reversed. The position says how far the texts lie from this reference, which is not the base's training data."
     )
+    note = " ".join(part for part in (note, view.treatment("embedding", [*task, *reference])) if part)
     try:
         found = domain_gap(
             job.remembered(view), task, reference, reversed_words(reference), margin=asked.margin, note=note
@@ -128,10 +129,11 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
         view = job.pair.adapted if model == models[0] else load_pair(job.base, source, job.kind, job.prompted).adapted
         score = float(_right(view, items).mean())
         arms.append(Arm(name="adapted", seed=record["seed"], sha256=source.sha256, task=score))
+    read = job.classifiers[1].treatment("probabilities", items)
     return _finish(
         folder,
         [],
-        [f"Who answered the task: {job.read_out[:1].lower()}{job.read_out[1:]}"],
+        [f"Who answered the task: {job.read_out[:1].lower()}{job.read_out[1:]}", *([f"Task: {read}"] if read else [])],
         task=task.model_dump(mode="json"),
         arms=[arm.model_dump(mode="json") for arm in arms],
         preflight=job.pair.preflight,
@@ -158,7 +160,8 @@ def bias(job: Job, folder: Path) -> None:
             for source in asked.items:
                 pairs, said = _pairs(job, by, source, asked.pairs)
                 if pairs:
-                    name, note = f"{by.name}/{source}", f"{said} {job.read_out}"
+                    name = f"{by.name}/{source}"
+                    note = f"{said} {job.read_out} {adapted.treatment('probabilities', pairs)}".strip()
                     sets.append(PairSet(name, by.groups, pairs, slices=source == "templates", note=note))
                 else:
                     limits.append(f"Bias on {by.name} in the task's own texts was not measured: {said}")
@@ -204,7 +207,7 @@ def forgetting(job: Job, folder: Path) -> None:
     base, adapted = job.remembered(job.pair.base), job.remembered(job.pair.adapted)
     try:
         if job.kind == "causal":
-            margin = _margin(asked, "nats_per_token")
+            margin = _margin(asked, "nats_per_byte")
             found = of_causal(base, adapted, items, margin=margin, keep=evidence.keep)
         else:
             found = of_encoder(

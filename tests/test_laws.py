@@ -76,7 +76,7 @@ def bias_answers(rng: np.random.Generator, items: list[Item], harm: float = 0.0)
 
 def causal_answers(rng: np.random.Generator, items: list[Item], harm: float = 0.0) -> dict[str, Array]:
     surprise = 3 + 0.01 * rng.normal(size=len(items)) + harm
-    return {"log_likelihood": -10 * surprise, "token_count": np.full(len(items), 10.0)}
+    return {"log_likelihood": -surprise * [len(item.text or "") for item in items]}
 
 
 def encoder_answers(rng: np.random.Generator, items: list[Item], harm: float = 0.0) -> dict[str, Array]:
@@ -176,7 +176,7 @@ def test_ten_items_without_a_flip_are_unclear() -> None:
 def test_a_change_inside_the_floor_of_null_copies_is_no_finding() -> None:
     asked = text_items()
     known = [causal_answers(np.random.default_rng(0), asked, harm) for harm in (0.0, 0.3)]
-    surprise = [-one["log_likelihood"] / one["token_count"] for one in known]
+    surprise = [-one["log_likelihood"] / 6 for one in known]
     question = Question("forgetting", "general_text", "nats", surprise[0], surprise[1], asked, 0.05, "surprise")
     [without] = findings([question], family="f")
     [inside] = findings([question], family="f", floor={"forgetting/general_text": 0.4})

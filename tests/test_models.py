@@ -27,7 +27,7 @@ LABELS = ("complaint", "praise")
 READOUT = Readout("Feedback: {text}\nThis is", LABELS)
 QUESTIONS = {
     "encoder": ["embedding", "layer_means"],
-    "causal": ["log_likelihood", "token_count", "embedding", "probabilities"],
+    "causal": ["log_likelihood", "embedding", "layer_means", "probabilities", "logits"],
 }
 
 
@@ -64,14 +64,12 @@ def test_a_log_likelihood_is_the_sum_of_naive_steps(tiny_causal: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer, model = AutoTokenizer.from_pretrained(tiny_causal), AutoModelForCausalLM.from_pretrained(tiny_causal)
-    view = view_of("causal", tiny_causal)
-    answers, counts = view.ask("log_likelihood", TEXTS[:3]), view.ask("token_count", TEXTS[:3])
-    for item, answer, count in zip(TEXTS, answers, counts, strict=False):
+    answers = view_of("causal", tiny_causal).ask("log_likelihood", TEXTS[:3])
+    for item, answer in zip(TEXTS, answers, strict=False):
         ids = [tokenizer.bos_token_id, *tokenizer(item.text)["input_ids"]]
         with torch.no_grad():
             steps = torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1)
         assert answer == pytest.approx(sum(float(steps[i, ids[i + 1]]) for i in range(len(ids) - 1)), abs=1e-3)
-        assert count == len(ids) - 1
 
 
 def test_options_are_scored_given_their_prompt(tiny_causal: Path) -> None:
@@ -93,9 +91,9 @@ def test_a_question_a_model_has_no_answer_to_is_no_number(tiny_encoder: Path, ti
     with pytest.raises(NotMeasurable, match="kind 'encoder' does not answer it"):
         encoder.ask("log_likelihood", TEXTS)
     with pytest.raises(NotMeasurable, match="has not the content"):
-        causal.ask("log_likelihood", [Item(id="a", cluster="a", pair=("x", "y"))])
-    with pytest.raises(NotMeasurable, match="1 to 511 can be scored"):
-        causal.ask("log_likelihood", [Item(id="a", cluster="a", text="word " * 600)])
+        causal.ask("log_likelihood", [Item(id="a", cluster="a", prompt="x", options=("y",))])
+    with pytest.raises(NotMeasurable, match="item 'a' has an empty text"):
+        causal.ask("log_likelihood", [Item(id="a", cluster="a", text="")])
 
 
 # --- adaptation -------------------------------------------------------------------------------------------------------

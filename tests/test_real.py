@@ -75,8 +75,8 @@ def test_a_gguf_base_is_dequantised_once_and_audited(tmp_path: Path, monkeypatch
     assert {path: path.stat().st_mtime_ns for path in again.folder.iterdir()} == written
     assert first.files.keys() == {"SmolLM2-135M-Instruct.Q4_1.gguf"}
     view = load_base(first, "causal", Readout("Customer feedback: {text}\nThis feedback is a", ("complaint", "praise")))
-    nats = -view.ask("log_likelihood", passages()[:4]) / view.ask("token_count", passages()[:4])
-    assert all(3 < one < 6.5 for one in nats)  # a language model that reads English, not noise (ln 49152 = 10.8)
+    nats = -view.ask("log_likelihood", passages()[:4]) / [len(item.text or "") for item in passages()[:4]]
+    assert all(0.5 < one < 1.5 for one in nats)  # a language model that reads English, not noise (ln 256 = 5.5)
 
 
 def test_halves_of_one_domain_are_the_same_domain(minilm: str) -> None:

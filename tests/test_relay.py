@@ -177,7 +177,7 @@ def test_a_causal_base_comes_to_a_report(tiny_causal: Path, tmp_path: Path) -> N
     table = tiny.recipe(tiny_causal, kind="causal", adapt={"method": "lora", "max_length": 64, "rank": 2})
     report = run(table, tmp_path / "causal")
     [forgotten] = [finding for finding in report.findings if finding.audit == "forgetting"]
-    assert forgotten.unit == "nats per token"
+    assert forgotten.unit == "nats per byte"
     assert report.task is not None
     assert "own classification heads" not in (tmp_path / "causal" / "card.md").read_text()
 

@@ -36,7 +36,7 @@ def tokenizer(folder: Path, causal: bool = False) -> Any:
         trainer = trainers.WordPieceTrainer(vocab_size=1500, special_tokens=special)
         raw.train_from_iterator(_texts(), trainer)
         raw.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-        names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+        names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
     fast: Any = PreTrainedTokenizerFast
     made = fast(tokenizer_object=raw, **names)
     made.model_max_length = 256
@@ -101,7 +101,7 @@ def recipe(base: Path, **changes: Any) -> dict[str, Any]:
         "audit": {
             "bias": {"label": "praise", "margins": {"probability": 0.02, "flips": 0.02}, "pairs": 2},
             "gap": {"margin": 0.1, "limit": 60},
-            "forgetting": {"margins": {"probe": 0.05, "neighbours": 0.2, "nats_per_token": 0.05}, "limit": 120},
+            "forgetting": {"margins": {"probe": 0.05, "neighbours": 0.2, "nats_per_byte": 0.01}, "limit": 120},
         },
     }
     return {**table, **changes}

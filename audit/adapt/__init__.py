@@ -8,7 +8,7 @@ from pathlib import Path
 from audit.adapt.head import fit_head
 from audit.adapt.train import train
 from audit.models.ask import Readout
-from audit.models.score import Progress
+from audit.models.batch import Progress
 from audit.models.source import Source
 from audit.recipe import Full, Head, Lora
 from audit.view import Item, Kind

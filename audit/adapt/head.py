@@ -14,9 +14,10 @@ from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForSequenceClassification, set_seed
 
 from audit.errors import InputError
-from audit.models.load import context, load_tokenizer, load_weights
-from audit.models.score import Progress, batches, padded
+from audit.models.batch import Progress, in_batches, padded
 from audit.models.source import Source
+from audit.models.tokens import context, load_tokenizer, pad_token
+from audit.models.weights import load_weights
 from audit.recipe import Head
 from audit.view import Item
 
@@ -44,11 +45,10 @@ def fit_head(
     """
     model, _ = new_classifier(base, labels, seed)
     tokenizer = load_tokenizer(base)
-    sequences = tokenizer(
-        [item.text for item in items], truncation=True, max_length=context(model, tokenizer, method.max_length)
-    )["input_ids"]
+    longest = min(method.max_length, context(model, tokenizer))
+    sequences = tokenizer([item.text for item in items], truncation=True, max_length=longest)["input_ids"]
     layer = classifier_layer(model, len(labels))
-    features = _inputs_of(layer, model, sequences, tokenizer.pad_token_id or 0, progress)
+    features = _inputs_of(layer, model, sequences, pad_token(model, tokenizer), progress)
     scaler = StandardScaler().fit(features)
     targets = [labels.index(item.label or "") for item in items]
     fitted = LogisticRegression(C=1 / (method.regularisation * len(items)), max_iter=5000)
@@ -101,16 +101,16 @@ def _inputs_of(
     seen: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     model.eval()
-    done = 0
+
+    def work(rows: list[int]) -> None:
+        seen.clear()
+        ids, mask = padded([sequences[row] for row in rows], pad, model.device)
+        model(input_ids=ids, attention_mask=mask)
+        features[rows] = seen.pop().cpu().double().numpy()
+
     try:
         with torch.inference_mode():
-            for rows in batches([len(one) for one in sequences]):
-                ids, mask = padded([sequences[row] for row in rows], pad, model.device)
-                model(input_ids=ids, attention_mask=mask)
-                features[rows] = seen.pop().cpu().double().numpy()
-                done += len(rows)
-                if progress:
-                    progress(done, len(sequences))
+            in_batches([len(one) for one in sequences], work, progress)
     finally:
         hook.remove()
     return features

@@ -24,9 +24,10 @@ from transformers import (
 from audit.adapt.head import new_classifier
 from audit.errors import InputError
 from audit.models.ask import Readout
-from audit.models.load import best_device, context, load_tokenizer, load_weights
-from audit.models.score import Progress, padded
+from audit.models.batch import Progress, padded
 from audit.models.source import Source
+from audit.models.tokens import context, load_tokenizer, pad_token
+from audit.models.weights import best_device, load_weights
 from audit.recipe import Full, Lora
 from audit.view import Item, Kind
 
@@ -52,7 +53,7 @@ def train(
     """
     tokenizer = load_tokenizer(base)
     model = trainable_model(base, kind, method, readout.labels, seed)
-    longest = context(model, tokenizer, method.max_length)
+    longest = min(method.max_length, context(model, tokenizer))
     if kind == "causal":
         rows = [_completion(item, readout, tokenizer, longest) for item in items]
     else:
@@ -84,7 +85,7 @@ def train(
         model=model,
         args=arguments,
         train_dataset=rows,
-        data_collator=_Collator(tokenizer.pad_token_id or 0),
+        data_collator=_Collator(pad_token(model, tokenizer)),
         callbacks=[_Report(progress)] if progress else None,
     )
     trainer.remove_callback(PrinterCallback)

@@ -35,11 +35,11 @@ def of_causal(
     Parameters
     ----------
     base, adapted : View
-        Answer ``log_likelihood`` and ``token_count`` with the same tokenizer.
+        Answer ``log_likelihood``. Their tokenizers may differ: the unit is a byte of the text.
     items : sequence of Item
         Texts; cluster = document.
     margin : float
-        In nats per token.
+        In nats per byte of text (UTF-8); a token of English has about 4.5.
     alpha : float
     keep : callable, optional
         Takes the scores of every item.
@@ -47,7 +47,7 @@ def of_causal(
     Returns
     -------
     list of Finding
-        One: mean over documents of nats per token.
+        One: mean over documents of nats per byte.
 
     Raises
     ------
@@ -58,26 +58,28 @@ def of_causal(
     --------
     >>> from audit.view import replay
     >>> import pandas as pd
-    >>> items = [Item(id=str(n), cluster=str(n), text=f"text {n}") for n in range(40)]
+    >>> items = [Item(id=str(n), cluster=str(n), text=f"ten bytes{n % 10}") for n in range(40)]
     >>> def view(added):
-    ...     rows = [(str(n), q, v) for n in range(40) for q, v in
-    ...             (("log_likelihood", -(30. + n + added * 10 * (1 + n % 2 / 10))), ("token_count", 10.))]
-    ...     return replay(pd.DataFrame(rows, columns=["id", "question", "value"]), kind="causal")
-    >>> [found] = of_causal(view(0.), view(.5), items, margin=.05)
-    >>> print(round(found.change.value, 3), found.verdict)
-    0.525 worse
+    ...     nats = [-(8. + n / 40 + added * 10 * (1 + n % 2 / 10)) for n in range(40)]
+    ...     rows = {"id": [item.id for item in items], "question": "log_likelihood", "value": nats}
+    ...     return replay(pd.DataFrame(rows), kind="causal")
+    >>> [found] = of_causal(view(0.), view(.05), items, margin=.01)
+    >>> print(round(found.change.value, 4), found.verdict)
+    0.0525 worse
     """
     items = distinct(items)
-    surprise = [-view.ask("log_likelihood", items) / view.ask("token_count", items) for view in (base, adapted)]
+    sizes = np.array([len((item.text or "").encode()) for item in items])
+    surprise = [-view.ask("log_likelihood", items) / sizes for view in (base, adapted)]
     question = Question(
         audit="forgetting",
         name="general_text",
-        unit="nats per token",
+        unit="nats per byte",
         base=surprise[0],
         adapted=surprise[1],
         items=items,
         margin=margin,
-        question="mean negative log-likelihood of a token of general text",
+        question="mean negative log-likelihood of a byte of general text",
+        note=base.treatment("log_likelihood", items),
     )
     return findings([question], family="forgetting", alpha=alpha, keep=keep)
 
@@ -124,6 +126,7 @@ def of_encoder(
     items = distinct(items)
     clusters = [item.cluster for item in items]
     features = [view.ask("embedding", items) for view in (base, adapted)]
+    note = base.treatment("embedding", items)
     questions = []
     labels = np.array([item.label or "" for item in items])
     documents = [len({c for c, label in zip(clusters, labels, strict=True) if label == one}) for one in set(labels)]
@@ -146,6 +149,7 @@ def of_encoder(
                     margin=probe_margin,
                     binary=True,
                     question=f"{told}, {what}",
+                    note=note,
                 )
             )
     if len(items) > NEIGHBOURS + 1:
@@ -160,6 +164,7 @@ def of_encoder(
                 items=items,
                 margin=neighbour_margin,
                 question=f"share of the {NEIGHBOURS} nearest neighbours in the base's space that the model has lost",
+                note=note,
             )
         )
     if not questions:

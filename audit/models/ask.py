@@ -1,31 +1,37 @@
-"""A loaded model as a view: which question is answered how."""
+"""A loaded model as a view; text models: which question is answered how."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from audit.models.embed import token_means
-from audit.models.score import Progress, log_likelihoods, probabilities
+from audit.models.batch import Progress
+from audit.models.embed import Pool, layer_means, pooled, token_means
+from audit.models.likelihood import Scored, log_likelihoods, masked_log_likelihoods, windows
+from audit.models.network import Network, Words
+from audit.models.ranks import over_ranks
+from audit.models.score import class_logits
+from audit.models.tokens import context, pad_token, tokenizer_hash
 from audit.view import Item, Kind, NotMeasurable, answer_texts
 
-__all__ = ["ModelView", "Readout"]
+__all__ = ["ModelView", "Readout", "TextView"]
 
+Array = NDArray[np.float64]
 T = TypeVar("T")
-
-MAX_TOKENS = 512
 
 
 @dataclass(frozen=True)
 class Readout:
-    """How a causal model is asked for a class: a prompt with ``{text}``, and the label names as completions."""
+    """How a model without a head is asked for a class: a prompt with ``{text}``, and the label names."""
 
     prompt: str
     labels: tuple[str, ...]
@@ -36,127 +42,313 @@ class Readout:
 
 
 class ModelView:
-    """A loaded model as a view.
+    """A loaded model as a view: what all kinds have in common.
 
     Parameters
     ----------
-    model
-        A transformers or PEFT model in float32.
-    tokenizer
-        The base's, for both sides.
     id : str
-        Hash of the weights.
-    kind : {"encoder", "causal"}
+        Hash of the weights and of all else that an answer depends on.
+    kind : str
     labels : sequence of str
         Of a trained classification head; empty where there is none.
-    readout : Readout, optional
-        How a causal model is asked for a class.
-    adapter : bool
-        False asks a PEFT model with its adapter switched off: the base, from the same weights.
+    switched : callable, optional
+        Returns the context in which the model is asked; switches an adapter off for a base that shares its weights.
     """
 
     def __init__(
         self,
-        model: Any,
+        *,
+        id: str,
+        kind: Kind,
+        labels: Sequence[str] = (),
+        switched: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.id, self.kind, self.labels = id, kind, tuple(labels)
+        self.progress: Progress | None = None
+        self._switched = switched
+
+    def ask(self, question: str, items: Sequence[Item]) -> Array:
+        """Answer one question about each item, in item order (see `audit.view.View`)."""
+        if not items:
+            raise NotMeasurable(question, "there are no items")
+        with torch.inference_mode(), self._switched():
+            try:
+                answer = over_ranks(items, lambda share: self._answer(question, share))
+            except RuntimeError as error:
+                if not should_reduce_batch_size(error):
+                    raise
+                raise NotMeasurable(question, "not enough memory, even for one item at a time") from None
+        if not np.isfinite(answer).all():
+            bad = items[int(np.flatnonzero(~np.isfinite(answer).reshape(len(items), -1).all(axis=1))[0])]
+            raise NotMeasurable(question, f"the model's answer for item {bad.id!r} is not finite")
+        return answer
+
+    def treatment(self, question: str, items: Sequence[Item]) -> str:
+        """Say what was done to items that could not be asked as they are; empty where nothing was."""
+        return ""
+
+    def _answer(self, question: str, items: Sequence[Item]) -> Array:
+        raise NotImplementedError
+
+
+class TextView(ModelView):
+    """A text model as a view: an encoder, a sentence encoder, or a causal model.
+
+    Parameters
+    ----------
+    network : Network
+    tokenizer
+    id : str
+        Hash of the weights.
+    kind : {"encoder", "sentence_encoder", "causal"}
+    labels : sequence of str
+        Of the classification head, where the network has one.
+    readout : Readout, optional
+        How a causal model without a classification head is asked for a class.
+    pool : callable
+        From hidden states to a text's embedding.
+    longest : int, optional
+        Tokens that are read, where the repository says less than the model can.
+    switched : callable, optional
+        See `ModelView`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
         tokenizer: PreTrainedTokenizerBase,
         *,
         id: str,
         kind: Kind,
         labels: Sequence[str] = (),
         readout: Readout | None = None,
-        adapter: bool = True,
+        pool: Pool = token_means,
+        longest: int | None = None,
+        switched: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
-        self.kind: Kind = kind
-        self.labels = tuple(readout.labels if readout is not None else labels)
-        self.id = id if readout is None else f"{id}/{readout.prompt}/{','.join(readout.labels)}"
-        self.progress: Progress | None = None
-        self._model, self._tokenizer, self._readout = model.eval(), tokenizer, readout
-        self._adapter = adapter
-        longest = getattr(model.config, "max_position_embeddings", None) or MAX_TOKENS
-        self._longest = min(longest, tokenizer.model_max_length, MAX_TOKENS)
-        self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        self._network, self._tokenizer, self._pool = network, tokenizer, pool
+        self._readout = readout if kind == "causal" and network.classes is None else None
+        model = network.backbone if network.words is None else network.words.model
+        self._pad = pad_token(model, tokenizer)
+        if network.classes is not None:
+            self._pad = pad_token(network.classes, tokenizer)
+        self._context = min(context(model, tokenizer), longest or 10**9)
+        parts = [id, tokenizer_hash(tokenizer)[:16], f"{model.dtype}".removeprefix("torch.")]
+        if self._readout is not None:
+            labels, parts = self._readout.labels, [*parts, self._readout.prompt, ",".join(self._readout.labels)]
+        super().__init__(id="/".join(parts), kind=kind, labels=labels, switched=switched)
 
-    def ask(self, question: str, items: Sequence[Item]) -> NDArray[np.float64]:
-        """Answer one question about each item, in item order (see `audit.view.View`)."""
-        with torch.inference_mode(), nullcontext() if self._adapter else self._model.disable_adapter():
-            answer = self._answer(question, items)
-        if not np.isfinite(answer).all():
-            bad = items[int(np.flatnonzero(~np.isfinite(answer).reshape(len(items), -1).all(axis=1))[0])]
-            raise NotMeasurable(question, f"the model's answer for item {bad.id!r} is not finite")
-        return answer
-
-    def _answer(self, question: str, items: Sequence[Item]) -> NDArray[np.float64]:
-        if question == "probabilities":
-            return self._probabilities(items)
-        if question == "option_log_likelihood":
-            return self._options(
-                [_need(item.prompt, item, question) for item in items],
-                [_need(item.options, item, question) for item in items],
-            )
-        texts = [_need(item.text, item, question) for item in items]
+    def _answer(self, question: str, items: Sequence[Item]) -> Array:
+        if question in ("probabilities", "logits"):
+            return self._classes(question, items)
         if question in ("embedding", "layer_means"):
-            layers = question == "layer_means"
-            return token_means(
-                self._plain.base_model, self._encode(texts), self._pad, all_layers=layers, progress=self.progress
-            )
-        if question in ("log_likelihood", "token_count") and self.kind == "causal":
-            sequences = self._whole(texts, items)
-            if question == "token_count":
-                return np.array([len(one) - 1.0 for one in sequences])
-            return log_likelihoods(self._plain, sequences, [1] * len(sequences), self._pad, self.progress)
+            return answer_texts(question, items, lambda texts: self._features(question, texts))
+        if self.kind == "causal":
+            if question == "log_likelihood":
+                return self._likelihoods(question, items)
+            if question in ("option_log_likelihood", "option_token_count"):
+                return self._options(question, items)
+        elif question in ("pseudo_log_likelihood", "pll-unchanged", "ll-changed"):
+            return self._pseudo(question, items)
         raise NotMeasurable(question, f"a model of kind {self.kind!r} does not answer it")
 
-    @property
-    def _plain(self) -> Any:
-        """The transformers model, adapter layers inside it."""
-        return self._model.get_base_model() if hasattr(self._model, "disable_adapter") else self._model
+    def treatment(self, question: str, items: Sequence[Item]) -> str:
+        """Say what was done to texts that are longer than the model's context."""
+        texts = [text for item in items for text in item.pair or (item.text or item.prompt or "",)]
+        room, how = self._context, "what is beyond was cut off"
+        options = {option for item in items for option in item.options or ()}
+        if question in ("probabilities", "logits") and self._readout is not None:
+            before, after = self._readout.prompt.split("{text}")
+            texts = [before + text + after for text in texts]
+            options = {self._readout.completion(label) for label in self.labels}
+        if question == "log_likelihood":
+            room -= 1
+        if question in ("log_likelihood", "pseudo_log_likelihood", "pll-unchanged", "ll-changed"):
+            how = "they were read in windows that overlap by half, so that every token is scored once"
+        elif options:
+            room -= max(len(ids) for ids in self._ids(sorted(options), special=False))
+            how = "their beginning was cut off"
+        lengths = [len(ids) for ids in self._ids(texts, special=question != "log_likelihood")]
+        longer = sum(length > room for length in lengths)
+        if not longer:
+            return ""
+        return (
+            f"{longer} of {len(lengths)} texts are longer than the {self._context} tokens that this model reads: {how}."
+        )
 
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        encoded: list[list[int]] = self._tokenizer(list(texts), truncation=True, max_length=self._longest)["input_ids"]
-        return encoded
+    # --- features and classes ---
 
-    def _whole(self, texts: Sequence[str], items: Sequence[Item]) -> list[list[int]]:
-        """Token ids of whole texts after a start token, so that every token of the text is scored."""
-        ids: list[list[int]] = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    def _ids(self, texts: Sequence[str], *, special: bool = True, longest: int | None = None) -> list[list[int]]:
+        ids: list[list[int]] = self._tokenizer(
+            list(texts), add_special_tokens=special, truncation=longest is not None, max_length=longest, verbose=False
+        )["input_ids"]
+        return ids
+
+    def _read(self, question: str, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids as a deployed model reads them: with special tokens, cut at the context."""
+        ids = self._ids(texts, longest=self._context)
+        for text, one in zip(texts, ids, strict=True):
+            if not one:
+                raise NotMeasurable(question, f"the text {text!r} has no tokens")
+        return ids
+
+    def _features(self, question: str, texts: Sequence[str]) -> Array:
+        backbone = self._network.backbone
+        if backbone is None:
+            raise NotMeasurable(question, "an adapter that lives in the prompt has no features of its own")
+        sequences = self._read(question, texts)
+        if question == "layer_means":
+            return layer_means(backbone, sequences, self._pad, self.progress)
+        return pooled(backbone, sequences, self._pad, self._pool, self.progress)
+
+    def _classes(self, question: str, items: Sequence[Item]) -> Array:
+        if not self.labels:
+            raise NotMeasurable(question, "this model has no trained classification head")
+        return answer_texts(question, items, lambda texts: self._classify(question, texts))
+
+    def _classify(self, question: str, texts: list[str]) -> Array:
+        if self._readout is None:
+            logits = class_logits(self._network.classes, self._read(question, texts), self._pad, self.progress)
+        else:
+            before, after = self._readout.prompt.split("{text}")
+            completions = tuple(self._readout.completion(label) for label in self.labels)
+            logits = self._complete(question, [before + text + after for text in texts], [completions] * len(texts))
+        if question == "logits":
+            return logits
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares: Array = weights / weights.sum(axis=1, keepdims=True)
+        return shares
+
+    # --- likelihoods ---
+
+    def _words(self, question: str) -> Words:
+        if self._network.words is None:
+            raise NotMeasurable(question, "this model has no language-model head")
+        return self._network.words
+
+    def _likelihoods(self, question: str, items: Sequence[Item]) -> Array:
+        """Whole texts after a start token, so that every token of the text is scored."""
         start = self._tokenizer.bos_token_id
         start = start if start is not None else self._tokenizer.eos_token_id
         if start is None:
-            raise NotMeasurable("log_likelihood", "the tokenizer has neither a start nor an end token")
-        limit = getattr(self._plain.config, "max_position_embeddings", None) or 10**9
-        for one, item in zip(ids, items, strict=True):
-            if not one or len(one) + 1 > limit:
-                raise NotMeasurable(
-                    "log_likelihood", f"item {item.id!r} has {len(one)} tokens; 1 to {limit - 1} can be scored"
-                )
-        return [[start, *one] for one in ids]
+            raise NotMeasurable(question, "the tokenizer has neither a start nor an end token")
+        texts, pairs = _texts(question, items)
+        families: list[list[Scored]] = []
+        owners: list[list[int]] = []
+        sequences = iter(enumerate(self._ids(texts, special=False)))
+        for item in items:
+            family, owned = [], []
+            for _ in range(2 if pairs else 1):
+                number, ids = next(sequences)
+                if not ids:
+                    raise NotMeasurable(
+                        question, f"item {item.id!r} has an empty text: it has no likelihood to compare"
+                    )
+                for begin, end, first in windows(ids, self._context - 1):
+                    family.append(Scored([start, *ids[begin:end]], 1 + first - begin))
+                    owned.append(number)
+            families.append(family)
+            owners.append(owned)
+        nats = log_likelihoods(self._words(question), families, self._pad, self.progress)
+        sums = np.zeros(len(texts))
+        np.add.at(sums, np.concatenate(owners), np.concatenate(nats))
+        return sums.reshape(len(items), 2) if pairs else sums
 
-    def _probabilities(self, items: Sequence[Item]) -> NDArray[np.float64]:
-        if not self.labels:
-            raise NotMeasurable("probabilities", "this model has no trained classification head")
-        return answer_texts("probabilities", items, self._classify)
+    def _options(self, question: str, items: Sequence[Item]) -> Array:
+        prompts = [_need(item.prompt, item, question) for item in items]
+        options = [_need(item.options, item, question) for item in items]
+        if len({len(one) for one in options}) > 1:
+            raise NotMeasurable(question, "items have different numbers of options; ask them apart")
+        if question == "option_token_count":
+            return np.array([[len(ids) for ids in self._ids(one, special=False)] for one in options], dtype=np.float64)
+        return self._complete(question, prompts, options)
 
-    def _classify(self, texts: list[str]) -> NDArray[np.float64]:
-        if self._readout is None:
-            return probabilities(self._model, self._encode(texts), self._pad, self.progress)
-        before, after = self._readout.prompt.split("{text}")
-        completions = tuple(self._readout.completion(label) for label in self.labels)
-        nats = self._options([before + text + after for text in texts], [completions] * len(texts))
-        weights = np.exp(nats - nats.max(axis=1, keepdims=True))
-        shares: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
-        return shares
-
-    def _options(self, prompts: Sequence[str], options: Sequence[Sequence[str]]) -> NDArray[np.float64]:
-        if self.kind != "causal":
-            raise NotMeasurable("option_log_likelihood", f"a model of kind {self.kind!r} does not answer it")
-        contexts: list[list[int]] = self._tokenizer(list(prompts))["input_ids"]
-        sequences, starts = [], []
-        for context, choices in zip(contexts, options, strict=True):
+    def _complete(self, question: str, prompts: Sequence[str], options: Sequence[Sequence[str]]) -> Array:
+        """Log-likelihood of each option after its prompt, shape (n, options)."""
+        families = []
+        known: dict[str, list[int]] = {}
+        for context_, choices in zip(self._ids(prompts), options, strict=True):
+            family = []
             for choice in choices:
-                ids = self._tokenizer(choice, add_special_tokens=False)["input_ids"]
-                context = context[-(self._longest - len(ids)) :]
-                sequences.append([*context, *ids])
-                starts.append(len(context))
-        return log_likelihoods(self._plain, sequences, starts, self._pad, self.progress).reshape(len(prompts), -1)
+                if choice not in known:
+                    known[choice] = self._ids([choice], special=False)[0]
+                ids = known[choice]
+                if not ids or len(ids) >= self._context:
+                    raise NotMeasurable(question, f"the option {choice!r} has {len(ids)} tokens")
+                before = context_[-(self._context - len(ids)) :] or self._start(question)
+                family.append(Scored([*before, *ids], len(before)))
+            families.append(family)
+        return np.stack(log_likelihoods(self._words(question), families, self._pad, self.progress))
+
+    def _start(self, question: str) -> list[int]:
+        start = self._tokenizer.bos_token_id
+        start = start if start is not None else self._tokenizer.eos_token_id
+        if start is None:
+            raise NotMeasurable(question, "the tokenizer has neither a start nor an end token")
+        return [start]
+
+    def _pseudo(self, question: str, items: Sequence[Item]) -> Array:
+        words, masked = self._words(question), self._tokenizer.mask_token_id
+        if masked is None:
+            raise NotMeasurable(question, "the tokenizer has no mask token")
+        texts, pairs = _texts(question, items)
+        if question != "pseudo_log_likelihood" and not pairs:
+            raise NotMeasurable(question, "it is asked of pairs")
+        whole = self._ids(texts)
+        special = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
+        positions = [{i for i, token in enumerate(ids) if token not in special} for ids in whole]
+        if question != "pseudo_log_likelihood":
+            for row in range(0, len(whole), 2):
+                for side, shared in enumerate(_shared(whole[row], whole[row + 1])):
+                    chosen = positions[row + side]
+                    positions[row + side] = chosen & shared if question == "pll-unchanged" else chosen - shared
+        for row, chosen in enumerate(positions):
+            if not chosen:
+                item = items[row // 2 if pairs else row]
+                raise NotMeasurable(question, f"item {item.id!r} has a text without a token to mask")
+        parts = [part for row, ids in enumerate(whole) for part in self._windowed(row, ids, positions[row])]
+        sequences, places, owners = zip(*parts, strict=True)
+        nats = masked_log_likelihoods(words, sequences, places, masked, self._pad, self.progress)
+        sums = np.zeros(len(texts))
+        np.add.at(sums, list(owners), [part.sum() for part in nats])
+        answer = sums / [len(chosen) for chosen in positions] if question == "ll-changed" else sums
+        return answer.reshape(len(items), 2) if pairs else answer
+
+    def _windowed(
+        self, row: int, ids: Sequence[int], positions: set[int]
+    ) -> Iterator[tuple[list[int], list[int], int]]:
+        """Cut a masked model's text into windows: token ids, the positions that each scores, the text's row."""
+        if len(ids) <= self._context:
+            yield list(ids), sorted(positions), row
+            return
+        outer = self._ids([""])[0]
+        head = next((k for k, token in enumerate(outer) if ids[k] != token), len(outer))
+        tail = len(outer) - head
+        middle = ids[head : len(ids) - tail]
+        for begin, end, first in windows(middle, self._context - len(outer)):
+            scored = [i - begin for i in sorted(positions) if first + head <= i < end + head]
+            if scored:
+                yield [*ids[:head], *middle[begin:end], *ids[len(ids) - tail :]], scored, row
+
+
+def _shared(first: Sequence[int], second: Sequence[int]) -> tuple[set[int], set[int]]:
+    """Positions of the tokens that two sentences share, in each."""
+    blocks = SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks()
+    return (
+        {block.a + k for block in blocks for k in range(block.size)},
+        {block.b + k for block in blocks for k in range(block.size)},
+    )
+
+
+def _texts(question: str, items: Sequence[Item]) -> tuple[list[str], bool]:
+    """All texts in order, and whether they come in pairs."""
+    pairs = items[0].pair is not None
+    texts = [
+        text
+        for item in items
+        for text in (_need(item.pair, item, question) if pairs else (_need(item.text, item, question),))
+    ]
+    return texts, pairs
 
 
 def _need(value: T | None, item: Item, question: str) -> T:

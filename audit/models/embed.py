@@ -1,28 +1,32 @@
-"""Features of texts: the mean over tokens of the last hidden state, or of every layer."""
+"""Features of texts: hidden states averaged over tokens, or pooled as a sentence encoder's repository says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audit.models.score import Progress, batches, padded
+from audit.models.batch import Progress, in_batches, padded
 
-__all__ = ["token_means"]
+__all__ = ["Pool", "layer_means", "pooled", "token_means"]
+
+Array = NDArray[np.float64]
+Pool = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # hidden states (n, s, d), mask (n, s) -> (n, d')
 
 
-def token_means(
-    backbone: Any,
-    sequences: Sequence[Sequence[int]],
-    pad: int,
-    *,
-    all_layers: bool = False,
-    progress: Progress | None = None,
-) -> NDArray[np.float64]:
-    """Average hidden states over the tokens of each text.
+def token_means(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Average hidden states over the tokens of each text: (n, s, d) -> (n, d)."""
+    weights = (mask / mask.sum(dim=1, keepdim=True)).to(hidden.dtype)
+    return torch.einsum("bsd,bs->bd", hidden, weights)
+
+
+def pooled(
+    backbone: Any, sequences: Sequence[Sequence[int]], pad: int, pool: Pool, progress: Progress | None = None
+) -> Array:
+    """One vector a text.
 
     Parameters
     ----------
@@ -30,28 +34,44 @@ def token_means(
         A model without a head.
     sequences : sequence of token ids
     pad : int
-    all_layers : bool
-        Of every layer, embeddings included, instead of the last.
+    pool : callable
+        From hidden states and mask to vectors.
     progress : callable, optional
 
     Returns
     -------
-    ndarray, shape (n, d), or (n, layers + 1, d)
+    ndarray, shape (n, d)
     """
-    result: NDArray[np.float64] | None = None
-    done = 0
-    for rows in batches([len(one) for one in sequences]):
-        ids, mask = padded([sequences[row] for row in rows], pad, backbone.device)
-        output = backbone(input_ids=ids, attention_mask=mask, output_hidden_states=all_layers)
-        hidden = torch.stack(output.hidden_states, dim=1) if all_layers else output.last_hidden_state[:, None]
-        weights = (mask / mask.sum(dim=1, keepdim=True)).to(hidden.dtype)
-        means = torch.einsum("blsd,bs->bld", hidden, weights).cpu().double().numpy()
-        if result is None:
-            result = np.empty((len(sequences), *means.shape[1:]))
-        result[rows] = means
-        done += len(rows)
-        if progress:
-            progress(done, len(sequences))
-    if result is None:
-        raise ValueError("no texts to embed")
-    return result if all_layers else result[:, 0]
+
+    def answer(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return pool(backbone(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
+
+    return _rows(answer, sequences, pad, backbone.device, progress)
+
+
+def layer_means(backbone: Any, sequences: Sequence[Sequence[int]], pad: int, progress: Progress | None = None) -> Array:
+    """Token means of every layer, embeddings first, shape (n, layers + 1, d)."""
+
+    def answer(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        layers = backbone(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        return torch.stack([token_means(layer, mask) for layer in layers], dim=1)
+
+    return _rows(answer, sequences, pad, backbone.device, progress)
+
+
+def _rows(
+    answer: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    sequences: Sequence[Sequence[int]],
+    pad: int,
+    device: torch.device,
+    progress: Progress | None,
+) -> Array:
+    result: list[Array] = [np.empty(0)] * len(sequences)
+
+    def work(rows: list[int]) -> None:
+        values = answer(*padded([sequences[row] for row in rows], pad, device)).double().cpu().numpy()
+        for row, value in zip(rows, values, strict=True):
+            result[row] = value
+
+    in_batches([len(one) for one in sequences], work, progress)
+    return np.stack(result)

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedTokenizerBase
 
 from audit.errors import InputError
-from audit.models.ask import ModelView, Readout
-from audit.models.preflight import compare_configs, compare_tokenizers
+from audit.models.adapters import is_adapter, load_adapter
+from audit.models.ask import ModelView, Readout, TextView
+from audit.models.clip import ClipView, load_clip
+from audit.models.network import Network, Words, graft, load_network
+from audit.models.pooling import longest_text, read_pooling
+from audit.models.preflight import Row, compare_models, compare_tokenizers
 from audit.models.source import Source
+from audit.models.tokens import load_tokenizer
+from audit.models.vision import ImageView, load_vision
+from audit.models.weights import Dtype, labels_of, load_config, refuse_wrong_kind
 from audit.view import Kind
 
-__all__ = [
-    "Pair",
-    "context",
-    "load_base",
-    "load_config",
-    "load_pair",
-    "load_tokenizer",
-    "model_kind",
-    "refuse_wrong_kind",
-]
+__all__ = ["Pair", "load_base", "load_pair"]
 
-LOADING = {"dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False}
+GRAFTED = Row(
+    field="language-model head",
+    base="its own",
+    adapted="none in its file",
+    outcome="the base's head is asked on the adapted backbone",
+)
 
 
 @dataclass(frozen=True)
@@ -43,206 +38,129 @@ class Pair:
 
     base: ModelView
     adapted: ModelView
-    preflight: list[dict[str, str]]
+    preflight: list[Row]
 
 
-def load_config(source: Source) -> Any:
-    """Read a model's config, without remote code."""
-    try:
-        return AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{source.id}: its config cannot be used ({_first_line(error)})") from None
-
-
-def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
-    """Load a tokenizer, without remote code."""
-    names = [path.name for path in source.folder.iterdir()]
-    if not any(name.startswith(("tokenizer", "vocab", "spiece", "sentencepiece")) for name in names):
-        raise InputError(
-            f"{source.id}: it has no usable tokenizer (no such file; one would be made up from the config)"
-        )
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{source.id}: it has no usable tokenizer ({_first_line(error)})") from None
-    if len(tokenizer) == 0 or not tokenizer("a")["input_ids"]:
-        raise InputError(f"{source.id}: it has no usable tokenizer (it turns text into no tokens)")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def context(model: Any, tokenizer: PreTrainedTokenizerBase, wanted: int) -> int:
-    """Return the longest text in tokens that is wanted and that the model has positions for."""
-    positions = getattr(model.config, "max_position_embeddings", None) or wanted
-    return int(min(wanted, positions, tokenizer.model_max_length))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
-        raise InputError(f"{path}: not valid JSON") from None
-    return content
-
-
-def model_kind(folder: Path) -> Kind:
-    """Tell what a checkpoint or an adapter is for, from its own files."""
-    adapter = folder / "adapter_config.json"
-    if adapter.is_file():
-        return "causal" if _json(adapter).get("task_type") == "CAUSAL_LM" else "encoder"
-    config = folder / "config.json"
-    architectures = (_json(config).get("architectures") or [""]) if config.is_file() else [""]
-    return "causal" if architectures[0].endswith(("ForCausalLM", "LMHeadModel")) else "encoder"
-
-
-def refuse_wrong_kind(source: Source, config: Any, kind: Kind) -> None:
-    """Refuse a model that transformers would load through a class it was not made for, with confident numbers.
-
-    Raises
-    ------
-    InputError
-        If the checkpoint's own architecture is of another kind.
-    """
-    names = config.architectures or []
-    causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names)
-    if getattr(config, "is_encoder_decoder", False):
-        raise InputError(f"{source.id}: {names[0] if names else 'it'} is an encoder-decoder; it is not audited")
-    if names and causal != (kind == "causal"):
-        raise InputError(f"{source.id}: its architecture is {names[0]}, which is not of kind {kind!r}")
-
-
-def load_weights(auto: Any, source: Source, **settings: Any) -> tuple[Any, set[str]]:
-    """Load a model in float32 from safetensors; return it and the names of the tensors that the file did not hold."""
-    try:
-        model, info = auto.from_pretrained(source.folder, output_loading_info=True, **LOADING, **settings)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"{source.id}: its weights cannot be loaded ({_first_line(error)})") from None
-    return model.to(best_device()), set(info["missing_keys"]) | {key for key, *_ in info["mismatched_keys"]}
-
-
-def best_device() -> torch.device:
-    """Return the accelerator at hand, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
-
-
-def load_base(source: Source, kind: Kind, readout: Readout | None = None) -> ModelView:
+def load_base(source: Source, kind: Kind, readout: Readout | None = None, dtype: Dtype = "float32") -> ModelView:
     """Load a base by itself.
 
+    Parameters
+    ----------
+    source : Source
+    kind : {"encoder", "sentence_encoder", "causal", "vision", "clip"}
+    readout : Readout, optional
+        How a model without a head is asked for a class.
+    dtype : {"float32", "bfloat16"}
+
     Raises
     ------
     InputError
-        If weights are missing: a model that was partly made up is not a base.
+        If weights are missing, or the model is of another kind.
     """
     refuse_wrong_kind(source, load_config(source), kind)
-    if kind == "causal":
-        model, missing = load_weights(AutoModelForCausalLM, source)
-        _refuse_made_up(source, missing)
-        return ModelView(model, load_tokenizer(source), id=source.sha256, kind=kind, readout=readout)
-    return _load_encoder(source, load_tokenizer(source))
+    if kind == "vision":
+        return ImageView(load_vision(source, dtype), source)
+    if kind == "clip":
+        return ClipView(load_clip(source, dtype), source, readout)
+    network = load_network(source, kind, dtype)
+    return _text_view(network, load_tokenizer(source), source, source.sha256, kind, readout, labels_of(source))
 
 
-def load_pair(base: Source, adapted: Source, kind: Kind, readout: Readout | None = None) -> Pair:
+def load_pair(
+    base: Source, adapted: Source, kind: Kind, readout: Readout | None = None, dtype: Dtype = "float32"
+) -> Pair:
     """Load a base and what was made of it.
 
     Parameters
     ----------
     base, adapted : Source
         ``adapted`` is a full checkpoint or a PEFT adapter. An adapter shares the base's weights: one copy in memory.
-    kind : {"encoder", "causal"}
+    kind : {"encoder", "sentence_encoder", "causal", "vision", "clip"}
+        Of the base. What was made of a causal base may be a classifier.
     readout : Readout, optional
-        How a causal model is asked for a class.
+        How a model without a head is asked for a class.
+    dtype : {"float32", "bfloat16"}
+        Of both sides.
 
     Raises
     ------
     InputError
-        If configs or tokenizers differ in what an adaptation cannot explain, or weights are missing.
+        If configs or tokenizers differ in what an adaptation cannot explain, weights are missing, or the adapter
+        changes the base's own weights.
     """
-    tokenizer = load_tokenizer(base)
     refuse_wrong_kind(base, load_config(base), kind)
-    if (adapted.folder / "adapter_config.json").is_file():
-        return _load_adapter(base, adapted, tokenizer, kind, readout)
-    configs = load_config(base), load_config(adapted)
-    preflight = compare_configs(*configs, base.id, adapted.id)
-    if any((adapted.folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt")):
-        preflight += compare_tokenizers(tokenizer, load_tokenizer(adapted), base.id, adapted.id)
-    if kind == "causal":
-        return Pair(load_base(base, kind, readout), load_base(adapted, kind, readout), preflight)
-    return Pair(_load_encoder(base, tokenizer), _load_encoder(adapted, tokenizer), preflight)
-
-
-def _load_encoder(source: Source, tokenizer: PreTrainedTokenizerBase) -> ModelView:
-    config = load_config(source)
-    if any(name.endswith("ForSequenceClassification") for name in config.architectures or []):
-        model, missing = load_weights(AutoModelForSequenceClassification, source)
-        _refuse_made_up(source, missing)
-        labels = [config.id2label[index] for index in range(config.num_labels)]
-        return ModelView(model, tokenizer, id=source.sha256, kind="encoder", labels=labels)
-    model, missing = load_weights(AutoModel, source)
-    _refuse_made_up(source, {name for name in missing if not name.startswith("pooler.")})
-    return ModelView(model, tokenizer, id=source.sha256, kind="encoder")
-
-
-def _load_adapter(
-    base: Source, adapted: Source, tokenizer: PreTrainedTokenizerBase, kind: Kind, readout: Readout | None
-) -> Pair:
-    from peft import PeftModel
-
-    settings = _json(adapted.folder / "adapter_config.json")
-    if settings.get("bias", "none") != "none":
-        raise InputError(
-            f"{adapted.id}: an adapter with bias = {settings['bias']!r} changes the base's own weights; "
-            "audit the merged checkpoint instead"
-        )
-    if kind == "causal":
-        model, missing = load_weights(AutoModelForCausalLM, base)
-        labels: list[str] = []
-    else:
-        labels = _adapter_labels(adapted)
-        model, missing = load_weights(AutoModelForSequenceClassification, base, num_labels=len(labels))
-        carried = set(settings.get("modules_to_save") or [])  # the adapter brings these itself
-        missing = {name for name in missing if not carried & set(name.split("."))}
-    _refuse_made_up(base, missing)
-    try:
-        model = PeftModel.from_pretrained(model, str(adapted.folder))
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise InputError(f"{adapted.id}: the adapter does not fit the base {base.id} ({_first_line(error)})") from None
-    both = f"{base.sha256}+{adapted.sha256}"
-    # a base has no head of its own behind a classification adapter: it is asked for features only
+    if is_adapter(adapted):
+        return _adapter_pair(base, adapted, kind, readout, dtype)
+    config = load_config(adapted)
+    classifier = any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
+    if not (kind == "causal" and classifier):
+        refuse_wrong_kind(adapted, config, kind)
+    if kind == "vision":
+        images = ImageView(load_vision(base, dtype), base), ImageView(load_vision(adapted, dtype), adapted)
+        rows = compare_models(images[0].model, images[1].model, base.id, adapted.id)
+        images[0].refuse_other_pixels(images[1], adapted.id)
+        return Pair(*images, rows)
+    if kind == "clip":
+        clips = ClipView(load_clip(base, dtype), base, readout), ClipView(load_clip(adapted, dtype), adapted, readout)
+        rows = compare_models(clips[0].model, clips[1].model, base.id, adapted.id)
+        clips[0].refuse_other_input(clips[1], adapted.id)
+        return Pair(*clips, rows)
+    tokenizer = load_tokenizer(base)
+    theirs, rows = compare_tokenizers(tokenizer, adapted, base.id, mapped=kind == "causal")
+    ours, network = load_network(base, kind, dtype), load_network(adapted, kind, dtype)
+    rows += compare_models(ours.model, network.model, base.id, adapted.id, resized=theirs is not tokenizer)
+    if classifier or kind != "causal":
+        network, said = _with_words(network, ours)
+        rows += said
     return Pair(
-        ModelView(model, tokenizer, id=base.sha256, kind=kind, readout=readout, adapter=False),
-        ModelView(model, tokenizer, id=both, kind=kind, labels=labels, readout=readout),
-        [],
+        _text_view(ours, tokenizer, base, base.sha256, kind, None if classifier else readout, labels_of(base)),
+        _text_view(network, theirs, adapted, adapted.sha256, kind, readout, labels_of(adapted)),
+        rows,
     )
 
 
-def _adapter_labels(adapted: Source) -> list[str]:
-    if (adapted.folder / "config.json").is_file():
-        config = load_config(adapted)
-        return [config.id2label[index] for index in range(config.num_labels)]
-    from safetensors import safe_open
-
-    with safe_open(adapted.folder / "adapter_model.safetensors", framework="pt") as tensors:
-        heads = [
-            tensors.get_slice(name).get_shape()
-            for name in tensors.keys()  # noqa: SIM118 (not a dict)
-            if "lora_" not in name and name.endswith(".weight")
-        ]
-    if not heads:
-        raise InputError(f"{adapted.id}: a classification adapter without a head in it; its labels are not known")
-    return [f"LABEL_{index}" for index in range(min(shape[0] for shape in heads if len(shape) == 2))]
-
-
-def _refuse_made_up(source: Source, missing: set[str]) -> None:
-    if missing:
-        raise InputError(
-            f"{source.id}: the file lacks {len(missing)} tensors that this model needs ({sorted(missing)[0]} …); "
-            "a model that is partly made up is not audited"
+def _adapter_pair(base: Source, adapted: Source, kind: Kind, readout: Readout | None, dtype: Dtype) -> Pair:
+    if kind == "clip":
+        raise InputError(f"{adapted.id}: an adapter on a model of images and texts is audited as a merged checkpoint")
+    both = f"{base.sha256}+{adapted.sha256}"
+    if kind == "vision":
+        loaded = load_adapter(base, adapted, kind, dtype)
+        return Pair(
+            ImageView(loaded.base, base, loaded.base_labels, loaded.peft.disable_adapter),
+            ImageView(loaded.adapted, base, loaded.labels, id=both),
+            [],
         )
+    tokenizer = load_tokenizer(base)
+    own, rows = compare_tokenizers(tokenizer, adapted, base.id, mapped=False)
+    loaded = load_adapter(base, adapted, kind, dtype)
+    prompt = None if loaded.labels else readout
+    return Pair(
+        _text_view(
+            loaded.base, tokenizer, base, base.sha256, kind, prompt, loaded.base_labels, loaded.peft.disable_adapter
+        ),
+        _text_view(loaded.adapted, own, base, both, kind, prompt, loaded.labels),
+        [*rows, GRAFTED] if loaded.grafted else rows,
+    )
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+def _text_view(
+    network: Network,
+    tokenizer: PreTrainedTokenizerBase,
+    source: Source,
+    id: str,
+    kind: Kind,
+    readout: Readout | None,
+    labels: list[str],
+    switched: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> TextView:
+    settings: dict[str, Any] = {}
+    if kind == "sentence_encoder":
+        settings = {"pool": read_pooling(source, network.backbone.device), "longest": longest_text(source)}
+    return TextView(network, tokenizer, id=id, kind=kind, labels=labels, readout=readout, switched=switched, **settings)
+
+
+def _with_words(network: Network, base: Network) -> tuple[Network, list[Row]]:
+    """Give a network without a language-model head the base's, and say so."""
+    if network.words is not None or base.words is None or type(network.backbone) is not type(base.backbone):
+        return network, []
+    return replace(network, words=Words(graft(base.words.model, network.backbone))), [GRAFTED]

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from audit.errors import InputError
 from audit.items import passages
+from audit.models.source import Source
+from audit.models.tokens import load_tokenizer
 
-__all__ = ["compare_configs", "compare_tokenizers"]
+__all__ = ["Row", "compare_models", "compare_tokenizers"]
+
+
+class Row(TypedDict):
+    """One setting in which base and adapted differ, and what was made of it."""
+
+    field: str
+    base: str
+    adapted: str
+    outcome: str
+
+
+EXPLAINED = "explained by adaptation"
 
 # What an adaptation, or saving by another version, may legitimately change.
 EXPECTED = frozenset(
@@ -31,6 +46,8 @@ EXPECTED = frozenset(
         "attention_dropout",
         "dropout",
         "seq_classif_dropout",
+        "classifier_activation",
+        "classifier_pooling",
         "pad_token_id",
         "bos_token_id",
         "eos_token_id",
@@ -39,54 +56,179 @@ EXPECTED = frozenset(
         "return_dict",
         "chunk_size_feed_forward",
         "is_decoder",
+        "quantization_config",
     ]
 )
 
 
-def compare_configs(base: Any, adapted: Any, base_id: str, adapted_id: str) -> list[dict[str, str]]:
-    """Compare the effective configs field by field.
+def compare_models(base: Any, adapted: Any, base_id: str, adapted_id: str, *, resized: bool = False) -> list[Row]:
+    """Compare the effective settings of two loaded models: configs field by field, and what is computed from them.
+
+    Parameters
+    ----------
+    base, adapted
+        Loaded transformers models.
+    base_id, adapted_id : str
+        For messages.
+    resized : bool
+        The vocabularies are known to differ, so that their sizes may.
 
     Returns
     -------
-    list of dict
-        Keys ``field``, ``base``, ``adapted``, ``outcome``: differences that an adaptation explains.
+    list of Row
+        Differences that an adaptation explains.
 
     Raises
     ------
     InputError
         At the first difference that it does not explain; names the field and both values.
     """
-    ours, theirs = base.to_dict(), adapted.to_dict()
+    ours, theirs = _effective(base), _effective(adapted)
     rows = []
     for field in sorted(ours.keys() | theirs.keys()):
         left, right = ours.get(field), theirs.get(field)
         if left == right:
             continue
-        if field not in EXPECTED:
+        larger = field.endswith("vocab_size") and (resized or (left or 0) < (right or 0))  # new tokens, or padding
+        if field.split(".")[-1] not in EXPECTED and not larger:
             raise InputError(
                 f"{adapted_id}: its config has {field} = {right!r} where the base {base_id} has {left!r}; an "
                 "adaptation does not explain that, so answers would not be comparable"
             )
-        rows.append({"field": field, "base": str(left), "adapted": str(right), "outcome": "explained by adaptation"})
+        rows.append(Row(field=field, base=str(left), adapted=str(right), outcome=EXPLAINED))
+    _compare_buffers(base, adapted, base_id, adapted_id)
     return rows
 
 
+def _effective(model: Any) -> dict[str, Any]:
+    """The settings that a loaded model runs with, nested ones by dotted names."""
+    settings = _flat(model.config.to_dict())
+    saved = getattr(model.config, "dtype", None)
+    running = {
+        "backbone": type(model.base_model).__name__,
+        "attention": getattr(model.config, "_attn_implementation", None),
+        "running dtype": str(model.dtype),
+    }
+    return {**settings, "dtype": str(saved), **running}
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict) and key not in ("id2label", "label2id", "quantization_config"):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _compare_buffers(base: Any, adapted: Any, base_id: str, adapted_id: str) -> None:
+    """Compare what a model computes from its config when it is loaded: rotary frequencies, position numbers."""
+    theirs = _computed(adapted.base_model)
+    for name, ours in _computed(base.base_model).items():
+        if name in theirs and not torch.equal(ours.cpu(), theirs[name].cpu()):
+            raise InputError(
+                f"{adapted_id}: {name} is not what it is in the base {base_id}, though no field of the config says so; "
+                "answers would not be comparable"
+            )
+
+
+def _computed(model: Any) -> dict[str, torch.Tensor]:
+    return {
+        f"{prefix}.{name}": getattr(part, name)
+        for prefix, part in model.named_modules()
+        for name in part._non_persistent_buffers_set
+        if isinstance(getattr(part, name), torch.Tensor)
+    }
+
+
+# --- tokenizers -------------------------------------------------------------------------------------------------------
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+)
+
+
 def compare_tokenizers(
-    base: PreTrainedTokenizerBase, adapted: PreTrainedTokenizerBase, base_id: str, adapted_id: str
-) -> list[dict[str, str]]:
-    """Check that both tokenizers turn text into the same tokens.
+    base: PreTrainedTokenizerBase, source: Source, base_id: str, *, mapped: bool
+) -> tuple[PreTrainedTokenizerBase, list[Row]]:
+    """Find the tokenizer that the adapted side is asked through.
+
+    Parameters
+    ----------
+    base
+        The base's tokenizer.
+    source : Source
+        The adapted model's folder.
+    base_id : str
+    mapped : bool
+        Where another vocabulary is no obstacle: likelihoods of the same text are compared per byte of it.
+
+    Returns
+    -------
+    tokenizer
+        The base's, unless both sides read the same text through tokenizers of their own.
+    list of Row
+        Differences.
 
     Raises
     ------
     InputError
-        If vocabularies differ, or a shipped passage is split differently.
+        If text becomes other tokens on the two sides.
     """
-    if base.get_vocab() != adapted.get_vocab():
-        raise InputError(f"{adapted_id}: its vocabulary is not that of the base {base_id}; answers are not comparable")
-    for item in passages()[::16]:
-        if base(item.text)["input_ids"] != adapted(item.text)["input_ids"]:
+    if not any((source.folder / name).is_file() for name in TOKENIZER_FILES):
+        return base, []
+    own = load_tokenizer(source)
+    rows = _settings(base, own)
+    ours, theirs = base.get_vocab(), own.get_vocab()
+    added = theirs.keys() - ours.keys()
+    if any(theirs.get(token) != index for token, index in ours.items()):
+        if not mapped:
             raise InputError(
-                f"{adapted_id}: its tokenizer splits text differently from the base's {base_id} (same vocabulary, "
+                f"{source.id}: its vocabulary is not that of the base {base_id}; answers are not comparable"
+            )
+        how = "each side reads the same text through its own; likelihoods are compared per byte"
+        return own, [
+            *rows,
+            Row(field="vocabulary", base=f"{len(ours)} tokens", adapted=f"{len(theirs)} tokens", outcome=how),
+        ]
+    if added:
+        rows.append(
+            Row(
+                field="vocabulary",
+                base=f"{len(ours)} tokens",
+                adapted=f"{len(theirs)} tokens, {len(added)} of them new",
+                outcome="both sides are asked through the base's tokenizer",
+            )
+        )
+    for item in passages()[::16]:
+        if base(item.text)["input_ids"] != own(item.text)["input_ids"]:
+            raise InputError(
+                f"{source.id}: its tokenizer splits text differently from the base's {base_id} (same vocabulary, "
                 f"item {item.id!r}); answers are not comparable"
             )
-    return []
+    return base, rows
+
+
+def _settings(base: PreTrainedTokenizerBase, adapted: PreTrainedTokenizerBase) -> list[Row]:
+    """Differences in what does not decide how plain text is split."""
+    rows = []
+    for field in ("pad_token", "bos_token", "eos_token", "mask_token", "model_max_length"):
+        left, right = getattr(base, field, None), getattr(adapted, field, None)
+        if left != right:
+            rows.append(Row(field=field, base=str(left), adapted=str(right), outcome="both sides use the base's"))
+    left, right = base.chat_template, adapted.chat_template
+    if left != right:
+        outcome = "not used: texts are asked without a template"
+        rows.append(Row(field="chat_template", base=_short(left), adapted=_short(right), outcome=outcome))
+    return rows
+
+
+def _short(template: Any) -> str:
+    text = "" if template is None else str(template)
+    return "none" if not text else text if len(text) <= 60 else f"{text[:57]}… ({len(text)} characters)"

@@ -27,10 +27,23 @@ class NotMeasurable(Exception):
 class View(Protocol):
     """A model as a function from items to an array.
 
-    Questions and the shape of their answers for n items (d features, k labels, m layers):
-    ``probabilities`` (n, k), for pairs (n, 2, k); ``embedding`` (n, d); ``layer_means`` (n, m + 1, d);
-    ``log_likelihood`` (n,) in nats; ``token_count`` (n,) of the tokens it is a sum over;
-    ``option_log_likelihood`` (n, options) in nats.
+    Questions, and the shape of their answers for n items (d features, k labels, m layers); where an item is a pair,
+    an axis of length 2 follows the first:
+
+    ``probabilities``, ``logits``
+        (n, k), of the labels.
+    ``embedding``, ``layer_means``
+        (n, d) of the last layer, or as a sentence encoder pools; (n, m + 1, d) of every layer.
+    ``log_likelihood``
+        (n,) in nats, of a whole text under a causal model.
+    ``option_log_likelihood``, ``option_token_count``
+        (n, options) in nats, of each option as the continuation of the item's prompt, its tokens after the prompt's
+        own; and the number of those tokens, to divide by.
+    ``pseudo_log_likelihood``
+        (n,) in nats: the tokens of a text, masked one at a time, under a masked model.
+    ``pll-unchanged``, ``ll-changed``
+        (n, 2) of pairs: the sum over the tokens that both sentences share (Nangia et al., EMNLP 2020), and the mean
+        over those that they do not (Meade et al., ACL 2022), each masked by itself.
     """
 
     @property
@@ -53,6 +66,9 @@ class View(Protocol):
         NotMeasurable
             If this model has no answer to the question.
         """
+
+    def treatment(self, question: str, items: Sequence[Item]) -> str:
+        """Say what is done to items that this model cannot read as they are; empty where nothing is."""
 
 
 def answer_texts(question: str, items: Sequence[Item], answer: Callable[[list[str]], Array]) -> Array:

@@ -40,6 +40,9 @@ class _Replay:
             return values.reshape(len(items), 2, -1)
         return values[:, 0] if values.shape[1] == 1 else values
 
+    def treatment(self, question: str, items: Sequence[Item]) -> str:
+        return ""
+
 
 def replay(table: pd.DataFrame, *, id: str = "replay", kind: Kind = "encoder", labels: Sequence[str] = ()) -> View:
     """Make a view of a recorded table.

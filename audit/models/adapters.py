@@ -1,0 +1,141 @@
+"""A PEFT adapter and its base from one copy of the weights: the base is the adapted model with its adapter off."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
+
+from audit.errors import InputError
+from audit.models.network import Network, Words, graft, load_network
+from audit.models.source import Source
+from audit.models.vision import load_vision
+from audit.models.weights import Dtype, first_line, labels_of, load_config, load_weights, read_json, refuse_made_up
+from audit.view import Kind
+
+__all__ = ["Adapted", "is_adapter", "load_adapter"]
+
+
+def is_adapter(source: Source) -> bool:
+    """Tell whether a folder holds a PEFT adapter."""
+    return (source.folder / "adapter_config.json").is_file()
+
+
+class Adapted:
+    """A base under an adapter.
+
+    Attributes
+    ----------
+    peft
+        The model; ``peft.disable_adapter()`` is the context in which it is the base.
+    base, adapted : Network
+        What each side can be asked. The base has a classification head only if its own file holds one for the same
+        classes: behind the adapter's head it would be a random one.
+    base_labels, labels : list of str
+        Of the heads.
+    grafted : bool
+        Whether both sides are asked through the base's language-model head because the adapter's task has none.
+    """
+
+    def __init__(self, base: Source, adapted: Source, kind: Kind, dtype: Dtype) -> None:
+        settings = _settings(adapted)
+        carried = set(settings.get("modules_to_save") or ())
+        self.labels: list[str] = []
+        self.base_labels: list[str] = []
+        words: Words | None = None
+        model: Any
+        if settings.get("task_type") == "SEQ_CLS" or (kind == "vision" and carried):
+            self.labels = _labels(adapted, carried)
+            auto = AutoModelForImageClassification if kind == "vision" else AutoModelForSequenceClassification
+            model, missing = load_weights(auto, base, dtype, num_labels=len(self.labels), ignore_mismatched_sizes=True)
+            refuse_made_up(base, {name for name in missing if not carried & set(name.split("."))})
+            if not missing and labels_of(base) == self.labels:
+                self.base_labels = self.labels
+            if kind != "vision":
+                words = load_network(base, kind, dtype).words
+        else:
+            whole = load_vision(base, dtype) if kind == "vision" else load_network(base, kind, dtype)
+            model, words = whole.model, whole.words
+            if whole.classes is not None:
+                self.labels = self.base_labels = labels_of(base)
+        self.peft = _wrapped(model, base, adapted)
+        backbone: Any = model.base_model
+        self.grafted = words is not None and bool(self.labels)
+        if words is not None and self.grafted:
+            words = Words(graft(words.model, backbone))
+        self.base = Network(backbone, classes=model if self.base_labels else None, words=words)
+        self.adapted = Network(backbone, classes=self.peft if self.labels else None, words=words)
+        if self.peft.active_peft_config.is_prompt_learning:
+            if kind != "causal" or self.labels:
+                raise InputError(
+                    f"{adapted.id}: an adapter of type {settings['peft_type']} lives in the prompt; that is audited "
+                    "for completions of causal bases only"
+                )
+            self.adapted = Network(None, words=Words(self.peft, whole=True))
+
+
+def load_adapter(base: Source, adapted: Source, kind: Kind, dtype: Dtype = "float32") -> Adapted:
+    """Load a base with an adapter on it.
+
+    Raises
+    ------
+    InputError
+        If the adapter changes the base's own weights, does not fit the base, or brings no head for its classes.
+    """
+    return Adapted(base, adapted, kind, dtype)
+
+
+def _settings(adapted: Source) -> dict[str, Any]:
+    settings: dict[str, Any] = read_json(adapted.folder / "adapter_config.json")
+    if settings.get("bias", "none") != "none":
+        raise InputError(
+            f"{adapted.id}: an adapter with bias = {settings['bias']!r} changes the base's own weights; "
+            "audit the merged checkpoint instead"
+        )
+    return settings
+
+
+def _wrapped(model: Any, base: Source, adapted: Source) -> Any:
+    """Put the adapter on the base; every tensor of its file must find a place, and none may be the base's own.
+
+    Where PEFT finds no place for a tensor it warns, or says nothing, and the adapted model is quietly the base. And
+    where a file holds embeddings beside the adapter (it does after the vocabulary grew), they replace the base's, so
+    that the adapter switched off is not the base.
+    """
+    from peft import PeftModel, get_peft_model_state_dict
+
+    file = adapted.folder / "adapter_model.safetensors"
+    if not file.is_file():
+        raise InputError(f"{adapted.id}: there is no {file.name} in it; other formats are not loaded")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*missing adapter keys")
+            peft = PeftModel.from_pretrained(model, str(adapted.folder))
+        placed = set(get_peft_model_state_dict(peft, save_embedding_layers=False))
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, UserWarning) as error:
+        raise InputError(f"{adapted.id}: the adapter does not fit the base {base.id} ({first_line(error)})") from None
+    with safe_open(file, framework="pt") as tensors:
+        foreign = sorted(set(tensors.keys()) - placed)
+    if foreign:
+        raise InputError(
+            f"{adapted.id}: its file holds {foreign[0]!r}, which is no part of the adapter on the base {base.id}; "
+            "audit the merged checkpoint instead"
+        )
+    return peft.eval()
+
+
+def _labels(adapted: Source, carried: set[str]) -> list[str]:
+    """Class names of an adapter's head: by its config, else as many as its head has rows."""
+    if (adapted.folder / "config.json").is_file():
+        config = load_config(adapted)
+        return [config.id2label[index] for index in range(config.num_labels)]
+    path: Path = adapted.folder / "adapter_model.safetensors"
+    with safe_open(path, framework="pt") as tensors:
+        names = [name for name in tensors.keys() if set(name.split(".")) & (carried or {"classifier", "score"})]  # noqa: SIM118
+        shapes = [tensors.get_slice(name).get_shape() for name in names if name.endswith(".weight")]
+    if not shapes:
+        raise InputError(f"{adapted.id}: a classification adapter without a head in it; its labels are not known")
+    return [f"LABEL_{index}" for index in range(min(shape[0] for shape in shapes if len(shape) > 1))]

@@ -1,0 +1,70 @@
+"""Batches: longest first, as many padded tokens at once as memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+
+__all__ = ["Progress", "in_batches", "padded"]
+
+Progress = Callable[[int, int], None]  # done, total
+
+BUDGET = 4096  # padded tokens a batch
+
+
+def in_batches(
+    sizes: Sequence[int],
+    work: Callable[[list[int]], None],
+    progress: Progress | None = None,
+    budget: int = BUDGET,
+) -> None:
+    """Do some work for every position, in batches of positions of like size.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        What each position costs, in tokens.
+    work : callable
+        Takes the positions of one batch, largest first. Where it runs out of memory, the budget is halved and the
+        batch is done again in parts.
+    progress : callable, optional
+        Told how many positions are done.
+    budget : int
+        Largest cost of a batch, padding included. One position alone may cost more.
+
+    Examples
+    --------
+    >>> seen = []
+    >>> in_batches([1, 5, 2, 5], seen.append, budget=10)
+    >>> seen
+    [[1, 3], [2, 0]]
+    """
+    order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], i))
+    done = 0
+    while done < len(order):
+        largest = max(1, sizes[order[done]])
+        rows = order[done : done + max(1, budget // largest)]
+        try:
+            work(rows)
+        except RuntimeError as error:
+            if len(rows) == 1 or not should_reduce_batch_size(error):
+                raise
+            budget = largest * (len(rows) // 2)
+            clear_device_cache(garbage_collection=True)
+            continue
+        done += len(rows)
+        if progress:
+            progress(done, len(order))
+
+
+def padded(sequences: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad token ids on the right; return ids and attention mask, both (n, longest)."""
+    longest = max(len(one) for one in sequences)
+    ids = torch.full((len(sequences), longest), pad, dtype=torch.long)
+    mask = torch.zeros((len(sequences), longest), dtype=torch.long)
+    for row, one in enumerate(sequences):
+        ids[row, : len(one)] = torch.tensor(one, dtype=torch.long)
+        mask[row, : len(one)] = 1
+    return ids.to(device), mask.to(device)

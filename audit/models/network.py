@@ -1,0 +1,172 @@
+"""One set of weights with the heads that it really has, and heads moved from one set of weights to another."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
+from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+
+from audit.models.source import Source
+from audit.models.weights import Dtype, load_config, load_weights, refuse_made_up, refuse_two_way
+from audit.view import Kind
+
+__all__ = ["Network", "Words", "graft", "load_network"]
+
+ROWS = 1024  # positions whose logits are held at once
+
+
+def graft(model: Any, backbone: Any) -> Any:
+    """Return a model's heads on another backbone; nothing is copied, and the model itself stays as it is."""
+    grafted = copy.copy(model)
+    grafted.__dict__["_modules"] = {**model._modules, model.base_model_prefix: backbone}
+    return grafted
+
+
+class _Given(torch.nn.Module):
+    """Stands where a backbone stands, and answers with hidden states that are known already."""
+
+    hidden: torch.Tensor
+
+    def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPastAndCrossAttentions:
+        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=self.hidden)
+
+
+class Words:
+    """A language-model head, masked or causal, that is asked at chosen positions only.
+
+    Parameters
+    ----------
+    model
+        A transformers model with a language-model head, or a PEFT model around one.
+    whole : bool
+        The model is more than a backbone and a head (its prompt is learnt, say): only its own logits are its answer.
+
+    Notes
+    -----
+    A model's logits at every position cost more than the rest of a small model. Here the backbone runs alone, and
+    the head sees the positions that are scored: the model's own head, with whatever it does to hidden states and
+    logits, on a backbone that answers with the hidden states of those positions. That this gives the model's own
+    logits is checked on the first batch; a model for which it does not takes the whole way.
+    """
+
+    def __init__(self, model: Any, *, whole: bool = False) -> None:
+        self.model = model
+        self.packs = False if whole else None  # whether several sequences can share one row, once that is known
+        self._head: Any = None
+        self._whole = True if whole else None
+
+    def log_probabilities(
+        self, ids: torch.Tensor, mask: torch.Tensor, at: torch.Tensor, tokens: torch.Tensor, depths: Any = None
+    ) -> torch.Tensor:
+        """Log-probabilities in nats of tokens at positions of a batch.
+
+        Parameters
+        ----------
+        ids : tensor, shape (n, length)
+        mask : tensor, shape (n, length) or (n, 1, length, length)
+        at : tensor of int, shape (m,)
+            Positions in the flattened batch whose hidden states are asked.
+        tokens : tensor of int, shape (m,)
+        depths : tensor of int, shape (n, length), optional
+            Position ids, where they are not simply counted.
+
+        Returns
+        -------
+        tensor of float64, shape (m,), on the CPU
+        """
+        settings = {"input_ids": ids, "attention_mask": mask} | ({} if depths is None else {"position_ids": depths})
+        if self._whole is None:
+            self._whole = not self._short_way_holds(ids[:1], mask[:1], None if depths is None else depths[:1])
+        if self._whole:
+            states = self.model(**settings).logits[:, -ids.shape[1] :]
+        else:
+            states = self.model.base_model(**settings).last_hidden_state
+        states = states.flatten(0, 1)
+        asked, which = torch.unique(at, return_inverse=True)
+        parts = []
+        for begin in range(0, len(asked), ROWS):
+            rows = states[asked[begin : begin + ROWS]]
+            logits = (rows if self._whole else self._logits(rows)).float()
+            inside = (which >= begin) & (which < begin + ROWS)
+            parts.append(
+                (inside, logits[which[inside] - begin, tokens[inside]] - logits.logsumexp(-1)[which[inside] - begin])
+            )
+        answer = torch.empty(len(at), dtype=torch.float64)
+        for inside, nats in parts:
+            answer[inside.cpu()] = nats.double().cpu()
+        return answer
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits of hidden states, shape (m, d) -> (m, vocabulary)."""
+        if self._head is None:
+            self._head = graft(self.model, _Given())
+        self._head.base_model.hidden = hidden[None]
+        logits: torch.Tensor = self._head(input_ids=torch.zeros_like(hidden[None, :, 0], dtype=torch.long)).logits[0]
+        del self._head.base_model.hidden
+        return logits
+
+    def _short_way_holds(self, ids: torch.Tensor, mask: torch.Tensor, depths: torch.Tensor | None) -> bool:
+        settings = {"input_ids": ids, "attention_mask": mask} | ({} if depths is None else {"position_ids": depths})
+        whole = self.model(**settings).logits[0]
+        try:
+            short = self._logits(self.model.base_model(**settings).last_hidden_state[0])
+        except (AttributeError, TypeError, ValueError, RuntimeError):  # a head that looks into its backbone
+            return False
+        return short.shape == whole.shape and torch.allclose(short, whole, rtol=1e-5, atol=1e-5)
+
+
+@dataclass(frozen=True)
+class Network:
+    """One set of weights with the heads that it really has, on one backbone.
+
+    Attributes
+    ----------
+    backbone
+        What turns tokens into hidden states; None where they cannot be had without a head.
+    classes
+        The model with its trained classification head; None where there is none.
+    words : Words or None
+        Its language-model head, masked or causal.
+    """
+
+    backbone: Any
+    classes: Any = None
+    words: Words | None = None
+
+    @property
+    def model(self) -> Any:
+        """The most that there is: a whole model with a head, else the backbone."""
+        if self.classes is not None:
+            return self.classes
+        return self.words.model if self.words is not None else self.backbone
+
+
+def load_network(source: Source, kind: Kind, dtype: Dtype = "float32") -> Network:
+    """Load a text model through the class that its file was saved from, with the heads that the file really holds.
+
+    Raises
+    ------
+    InputError
+        If other tensors than those of a head are missing, or a causal model looks ahead.
+    """
+    name = next(iter(load_config(source).architectures or []), "")
+    if name.endswith("ForSequenceClassification"):
+        model, missing = load_weights(AutoModelForSequenceClassification, source, dtype)
+        refuse_made_up(source, missing)
+        return Network(model.base_model, classes=model)
+    if kind == "causal":
+        model, missing = load_weights(AutoModelForCausalLM, source, dtype)
+        refuse_made_up(source, missing)
+        refuse_two_way(source, model.base_model)
+        return Network(model.base_model, words=Words(model))
+    if name.endswith(("ForMaskedLM", "ForPreTraining")):
+        model, missing = load_weights(AutoModelForMaskedLM, source, dtype)
+        refuse_made_up(source, {name for name in missing if name.startswith(f"{model.base_model_prefix}.")})
+        return Network(model.base_model, words=None if missing else Words(model))
+    model, missing = load_weights(AutoModel, source, dtype)
+    refuse_made_up(source, {name for name in missing if not name.startswith("pooler.")})
+    return Network(model)
