@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForSequenceClassification, set_seed
 
 from audit.errors import InputError
-from audit.models.batch import Progress, in_batches, padded
+from audit.models.batch import Progress, in_batches, padded, token_budget
 from audit.models.source import Source
 from audit.models.tokens import context, load_tokenizer, pad_token
 from audit.models.weights import load_weights
@@ -110,7 +110,7 @@ def _inputs_of(
 
     try:
         with torch.inference_mode():
-            in_batches([len(one) for one in sequences], work, progress)
+            in_batches([len(one) for one in sequences], work, progress, budget=token_budget(model.device))
     finally:
         hook.remove()
     return features

@@ -228,30 +228,27 @@ class TextView(ModelView):
 
     def _likelihoods(self, question: str, items: Sequence[Item]) -> Array:
         """Whole texts after a start token, so that every token of the text is scored."""
-        start = self._tokenizer.bos_token_id
-        start = start if start is not None else self._tokenizer.eos_token_id
-        if start is None:
-            raise NotMeasurable(question, "the tokenizer has neither a start nor an end token")
+        start = self._start(question)
         texts, pairs = _texts(question, items)
+        per_item = 2 if pairs else 1
         families: list[list[Scored]] = []
-        owners: list[list[int]] = []
-        sequences = iter(enumerate(self._ids(texts, special=False)))
-        for item in items:
-            family, owned = [], []
-            for _ in range(2 if pairs else 1):
-                number, ids = next(sequences)
-                if not ids:
-                    raise NotMeasurable(
-                        question, f"item {item.id!r} has an empty text: it has no likelihood to compare"
-                    )
-                for begin, end, first in windows(ids, self._context - 1):
-                    family.append(Scored([start, *ids[begin:end]], 1 + first - begin))
-                    owned.append(number)
-            families.append(family)
-            owners.append(owned)
+        owners: list[int] = []  # the text of every sequence
+        for number, ids in enumerate(self._ids(texts, special=False)):
+            if not ids:
+                item = items[number // per_item]
+                raise NotMeasurable(question, f"item {item.id!r} has an empty text: it has no likelihood to compare")
+            pieces = [
+                Scored([*start, *ids[begin:end]], 1 + first - begin)
+                for begin, end, first in windows(ids, self._context - 1)
+            ]
+            owners += [number] * len(pieces)
+            if number % per_item and len(pieces) == len(families[-1]) == 1:
+                families[-1] += pieces  # the two sentences of a pair
+            else:
+                families += [[piece] for piece in pieces]
         nats = log_likelihoods(self._words(question), families, self._pad, self.progress)
         sums = np.zeros(len(texts))
-        np.add.at(sums, np.concatenate(owners), np.concatenate(nats))
+        np.add.at(sums, owners, np.concatenate(nats))
         return sums.reshape(len(items), 2) if pairs else sums
 
     def _options(self, question: str, items: Sequence[Item]) -> Array:

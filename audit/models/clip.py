@@ -12,7 +12,7 @@ from transformers import AutoModel, PreTrainedTokenizerBase
 
 from audit.errors import InputError
 from audit.models.ask import ModelView, Readout
-from audit.models.batch import in_batches, padded
+from audit.models.batch import in_batches, padded, token_budget
 from audit.models.images import image_rows, load_processor
 from audit.models.source import Source
 from audit.models.tokens import load_tokenizer, tokenizer_hash
@@ -128,7 +128,8 @@ class ClipView(ModelView):
             for row, vector in zip(rows, vectors.double().cpu().numpy(), strict=True):
                 result[row] = vector
 
-        in_batches([self._longest if self._full else len(one) for one in sequences], work, self.progress)
+        sizes = [self._longest if self._full else len(one) for one in sequences]
+        in_batches(sizes, work, self.progress, budget=token_budget(self.model.device))
         return np.stack(result)
 
     def _tower(self, sequences: list[list[int]], *, full: bool) -> torch.Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audit.models.batch import Progress, in_batches, padded
+from audit.models.batch import Progress, in_batches, padded, token_budget
 
 __all__ = ["Pool", "layer_means", "pooled", "token_means"]
 
@@ -73,5 +73,5 @@ def _rows(
         for row, value in zip(rows, values, strict=True):
             result[row] = value
 
-    in_batches([len(one) for one in sequences], work, progress)
+    in_batches([len(one) for one in sequences], work, progress, budget=token_budget(device))
     return np.stack(result)

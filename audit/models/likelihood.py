@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audit.models.batch import Progress, in_batches, padded
+from audit.models.batch import Progress, in_batches, padded, token_budget
 from audit.models.network import Words
 
 __all__ = ["Scored", "log_likelihoods", "masked_log_likelihoods", "windows"]
 
 Array = NDArray[np.float64]
+
+LONGEST_ROW = 2048  # tokens of a family in one row: who sees whom is a matrix of its square
 
 
 @dataclass(frozen=True)
@@ -77,31 +79,31 @@ def log_likelihoods(
     only. The last token of a sequence predicts nothing and is not computed. That a row gives what its members give
     alone is checked on the first one; a model that cannot be asked so is asked one member after the other.
     """
-    trees = [_Tree(family) for family in families]
-    alone = [i for i, tree in enumerate(trees) if not tree.branched]
-    together = [i for i, tree in enumerate(trees) if tree.branched]
-    answers: list[Array] = [np.empty(0)] * len(families)
-    count = [0]
+    begins = np.cumsum([0, *(len(family) for family in families)])
+    rows: list[tuple[_Tree, int]] = []  # and where the answers of its members begin
+    for family, begin in zip(families, begins, strict=False):
+        tree = _Tree(family)
+        if tree.branched and not _packs(words, tree, pad):
+            rows += [(_Tree([one]), begin + place) for place, one in enumerate(family)]
+        else:
+            rows.append((tree, begin))
+    answer = np.empty(begins[-1])
+    done = 0
+    for branched in (True, False):
+        chosen = [row for row in rows if row[0].branched == branched]
 
-    def tell(done: int, _: int) -> None:
-        if progress:
-            progress(count[0] + done, len(families))
+        def work(batch: list[int], chosen: list[tuple[_Tree, int]] = chosen, branched: bool = branched) -> None:
+            trees, places = zip(*(chosen[i] for i in batch), strict=True)
+            for nats, begin in zip(_score(trees, words, pad, branched), places, strict=True):
+                answer[begin : begin + len(nats)] = nats
 
-    if together and not _packs(words, max((trees[i] for i in together), key=lambda tree: len(tree.inputs)), pad):
-        flat = [(i, one) for i in together for one in families[i]]
-        parts = log_likelihoods(words, [[one] for _, one in flat], pad)
-        for i in together:
-            answers[i] = np.array([float(part[0]) for (owner, _), part in zip(flat, parts, strict=True) if owner == i])
-        together = []
-    for rows, branched in ((together, True), (alone, False)):
+        def tell(now: int, _: int, before: int = done) -> None:
+            if progress:
+                progress(before + now, len(rows))
 
-        def work(batch: list[int], rows: list[int] = rows, branched: bool = branched) -> None:
-            for i, nats in zip(batch, _score([trees[rows[i]] for i in batch], words, pad, branched), strict=True):
-                answers[rows[i]] = nats
-
-        in_batches([len(trees[i].inputs) for i in rows], work, tell)
-        count[0] += len(rows)
-    return answers
+        in_batches([len(tree.inputs) for tree, _ in chosen], work, tell, budget=token_budget(words.model.device))
+        done += len(chosen)
+    return np.split(answer, begins[1:-1])
 
 
 class _Tree:
@@ -169,7 +171,7 @@ def _score(trees: Sequence[_Tree], words: Words, pad: int, branched: bool) -> li
 def _packs(words: Words, tree: _Tree, pad: int) -> bool:
     """Tell whether one row gives what its members give alone."""
     window = getattr(words.model.config, "sliding_window", None)
-    if window is not None and len(tree.inputs) > window:
+    if len(tree.inputs) > min(LONGEST_ROW, window or LONGEST_ROW):
         return False
     if words.packs is not None:
         return words.packs
@@ -225,6 +227,6 @@ def masked_log_likelihoods(
         at = torch.tensor([k * ids_.shape[1] + asked[i][1] for k, i in enumerate(batch)], device=ids_.device)
         answer[batch] = words.log_probabilities(ids_, mask, at, torch.tensor(tokens, device=ids_.device)).numpy()
 
-    in_batches([len(sequences[row]) for row, _ in asked], work, progress)
+    in_batches([len(sequences[row]) for row, _ in asked], work, progress, budget=token_budget(words.model.device))
     ends = np.cumsum([len(chosen) for chosen in positions])[:-1]
     return np.split(answer, ends)

@@ -37,7 +37,6 @@ EXPECTED = frozenset(
         "transformers_version",
         "torch_dtype",
         "dtype",
-        "_name_or_path",
         "use_cache",
         "classifier_dropout",
         "gradient_checkpointing",
@@ -102,14 +101,15 @@ def compare_models(base: Any, adapted: Any, base_id: str, adapted_id: str, *, re
 
 def _effective(model: Any) -> dict[str, Any]:
     """The settings that a loaded model runs with, nested ones by dotted names."""
-    settings = _flat(model.config.to_dict())
-    saved = getattr(model.config, "dtype", None)
+    settings = _flat({key: value for key, value in model.config.to_dict().items() if key != "_name_or_path"})
     running = {
+        "dtype": str(getattr(model.config, "dtype", None)),
+        "transformers_version": getattr(model.config, "transformers_version", None),  # that saved it
         "backbone": type(model.base_model).__name__,
         "attention": getattr(model.config, "_attn_implementation", None),
         "running dtype": str(model.dtype),
     }
-    return {**settings, "dtype": str(saved), **running}
+    return {**settings, **running}
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

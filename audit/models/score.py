@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.models.batch import Progress, in_batches, padded
+from audit.models.batch import Progress, in_batches, padded, token_budget
 
 __all__ = ["class_logits"]
 
@@ -23,5 +23,5 @@ def class_logits(model: Any, sequences: Sequence[Sequence[int]], pad: int, progr
         ids, mask = padded([sequences[row] for row in rows], pad, model.device)
         result[rows] = model(input_ids=ids, attention_mask=mask).logits.double().cpu().numpy()
 
-    in_batches([len(one) for one in sequences], work, progress)
+    in_batches([len(one) for one in sequences], work, progress, budget=token_budget(model.device))
     return result
