@@ -4,7 +4,7 @@ from audit.errors import InputError, Unavailable
 from audit.finding import Decision, Estimate, Finding, Origin, Verdict
 from audit.recipe import Recipe, load_recipe
 from audit.report import Report, load_report
-from audit.view import Item, NotMeasurable, View, read_items, record, remember, replay
+from audit.view import Item, NotMeasurable, View, read_items, read_lm_eval, record, remember, replay
 
 __all__ = [
     "Decision",
@@ -22,6 +22,7 @@ __all__ = [
     "load_recipe",
     "load_report",
     "read_items",
+    "read_lm_eval",
     "record",
     "remember",
     "replay",

@@ -161,7 +161,14 @@ def card(
 # --- printing ---------------------------------------------------------------------------------------------------------
 
 
+def _follows() -> bool:
+    """Tell whether another rank of ``accelerate launch`` speaks for this process."""
+    return int(os.environ.get("RANK", "0")) > 0
+
+
 def _finish(report: Report, folder: Path, seconds: dict[str, float], gate: str | None, as_json: bool) -> None:
+    if _follows():
+        return
     verdicts = {one.id: str(one.verdict) for one in report.findings}
     failed = _failed(report, gate)
     verdicts |= {one: "not measured" for one in failed if one not in verdicts}
@@ -245,7 +252,7 @@ def _progress() -> Iterator[Ticker]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(*columns, console=console, transient=True, disable=_follows() or not console.is_terminal) as bars:
         bar = bars.add_task("", visible=False, speed="")
 
         def tick(stage: str, done: int, total: int) -> None:

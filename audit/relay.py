@@ -8,7 +8,8 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -22,11 +23,12 @@ from audit.errors import InputError
 from audit.finding import Finding
 from audit.items.task import read_task
 from audit.job import Job, Ticker, silent
+from audit.models.ranks import agreed, leads
 from audit.models.source import Source, file_hashes, resolve
 from audit.models.weights import model_kind
 from audit.publish.card import render
 from audit.recipe import Recipe, runnable
-from audit.report import AdaptedModel, BaseModelRecord, Provenance, RecipeRecord, Report
+from audit.report import AdaptedModel, BaseModelRecord, Provenance, RecipeRecord, Report, load_report
 from audit.stages import Stages, code_hash, locked, write_atomically
 from audit.view import Item
 
@@ -75,9 +77,9 @@ def run(
     base = resolve(base_name, recipe.revision, recipe.gguf_file)
     job = Job(recipe, base, kind, data, out, tick=tick)
     job.check()
-    with locked(out):
-        stages = job.stages = Stages(out, _digest(job.fingerprint, code_hash()), fresh=fresh)
-        _started(out / "stages" / "started.json", command)
+    with _stages(job, fresh) as stages:
+        if leads():
+            _started(out / "stages" / "started.json", command)
         gap = stages.run("stages/gap", lambda folder: steps.gap(job, folder))
         seeds = method.seeds
         job.seed = seeds[0]
@@ -94,8 +96,7 @@ def run(
             seeds=list(seeds),
             files=job.adapted.files,
         )
-        report = _report(job, text, command, adapted, [gap, task, bias, forgetting])
-        _write(report, out, [gap, task, bias, forgetting], recipe.publish.evidence)
+        report = _reported(job, text, command, adapted, [gap, task, bias, forgetting])
     return report, stages.seconds
 
 
@@ -131,14 +132,16 @@ def audit_model(
     """
     adapted = resolve(adapted_name)
     base = resolve(base_name, recipe.revision if base_name == recipe.base else None, recipe.gguf_file)
-    kind = model_kind(adapted.folder)
-    if kind != model_kind(base.folder) and not (adapted.folder / "adapter_config.json").is_file():
-        raise InputError(f"{adapted_name}: a model of kind {kind!r}, its base {base_name} is of another kind")
+    kind = model_kind(base.folder)
+    if kind in ("vision", "clip"):
+        raise InputError(
+            f"{base_name}: a model of kind {kind!r}; the audits of this command ask texts. From Python its views "
+            "(audit.models.load.load_pair) can be asked with images of your own"
+        )
     data = read_task(recipe.task)
     job = Job(recipe, base, kind, data, out, adapted, tick=tick, general_items=general)
     job.check()
-    with locked(out):
-        stages = job.stages = Stages(out, _digest(job.fingerprint, code_hash()), fresh=fresh)
+    with _stages(job, fresh) as stages:
         done = [
             stages.run(f"stages/{name}", lambda folder, work=work: work(job, folder))  # type: ignore[misc]
             for name, work in (
@@ -151,9 +154,28 @@ def audit_model(
         model = AdaptedModel(
             id=adapted_name, method="not known", trainable_parameters=None, seeds=[], files=adapted.files
         )
-        report = _report(job, text, command, model, done)
-        _write(report, out, done, recipe.publish.evidence)
+        report = _reported(job, text, command, model, done)
     return report, stages.seconds
+
+
+@contextmanager
+def _stages(job: Job, fresh: bool) -> Iterator[Stages]:
+    """Hold the run folder and its stages; of several ranks the first one writes."""
+    with locked(job.folder) if leads() else nullcontext():
+        key = _digest(job.fingerprint, code_hash())
+        job.stages = Stages(job.folder, key, fresh=fresh, leads=leads(), agreed=agreed)
+        yield job.stages
+
+
+def _reported(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, stages: Sequence[Path]) -> Report:
+    """Write report, evidence and card once, and return the report on every rank."""
+    if leads():
+        report = _report(job, text, command, adapted, stages)
+        _write(report, job.folder, stages, job.recipe.publish.evidence)
+        agreed(True)
+        return report
+    agreed(True)
+    return load_report(job.folder)
 
 
 # --- the report -------------------------------------------------------------------------------------------------------

@@ -85,6 +85,10 @@ class Stages:
         Fingerprint of everything that the results depend on.
     fresh : bool
         Throw away what is there.
+    leads : bool
+        False where another process writes the folder: the work is done and thrown away.
+    agreed : callable
+        Returns what the process that writes says, once all have come there.
 
     Raises
     ------
@@ -92,11 +96,25 @@ class Stages:
         If the folder holds a run with another key.
     """
 
-    def __init__(self, folder: Path, key: str, *, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        key: str,
+        *,
+        fresh: bool = False,
+        leads: bool = True,
+        agreed: Callable[[bool], bool] = bool,
+    ) -> None:
         self.folder = folder
         self.seconds: dict[str, float] = {}
         self.current = ""
-        marker = folder / "stages" / "key"
+        self._leads, self._agreed = leads, agreed
+        if leads:
+            self._prepare(key, fresh)
+        agreed(True)
+
+    def _prepare(self, key: str, fresh: bool) -> None:
+        folder, marker = self.folder, self.folder / "stages" / "key"
         if fresh:
             for name in ("stages", "models", "evidence"):
                 shutil.rmtree(folder / name, ignore_errors=True)
@@ -124,17 +142,24 @@ class Stages:
             Fills an empty folder.
         """
         target = self.folder / name
-        seconds = target / "seconds"
-        if seconds.is_file():
-            self.seconds[name] = float(json.loads(seconds.read_text()))
-            return target
+        if not self._agreed((target / "seconds").is_file()):
+            self.current = name.rsplit("/", 1)[-1]
+            if self._leads:
+                self._do(target, work)
+            else:
+                with tempfile.TemporaryDirectory() as scratch:
+                    work(Path(scratch))
+            self._agreed(True)
+        self.seconds[name] = float(json.loads((target / "seconds").read_text()))
+        return target
+
+    def _do(self, target: Path, work: Callable[[Path], None]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
-        started, self.current = time.perf_counter(), name.rsplit("/", 1)[-1]
+        started = time.perf_counter()
         try:
             work(temporary)
-            self.seconds[name] = round(time.perf_counter() - started, 2)
-            (temporary / "seconds").write_text(json.dumps(self.seconds[name]))
+            (temporary / "seconds").write_text(json.dumps(round(time.perf_counter() - started, 2)))
             _sync(temporary)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(temporary, target)
@@ -144,7 +169,6 @@ class Stages:
             if system and not isinstance(error, OSError):  # Rust libraries wrap the system's error in their own
                 raise OSError(int(system[1]), os.strerror(int(system[1])), str(target)) from error
             raise
-        return target
 
 
 def _sync(folder: Path) -> None:

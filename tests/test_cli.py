@@ -20,21 +20,10 @@ def called(*arguments: str) -> int:
     return int(done.value.code or 0)
 
 
-def toml(table: dict[str, Any], prefix: str = "") -> str:
-    """Write a table as TOML."""
-    plain = [f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, dict)]
-    nested = [
-        f"\n[{prefix}{key}]\n{toml(value, f'{prefix}{key}.')}"
-        for key, value in table.items()
-        if isinstance(value, dict)
-    ]
-    return "\n".join(plain + nested)
-
-
 @pytest.fixture(scope="module")
 def recipe(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
-    path.write_text(toml(tiny.recipe(tiny_encoder)))
+    path.write_text(tiny.toml(tiny.recipe(tiny_encoder)))
     return path
 
 

@@ -105,3 +105,14 @@ def recipe(base: Path, **changes: Any) -> dict[str, Any]:
         },
     }
     return {**table, **changes}
+
+
+def toml(table: dict[str, Any], prefix: str = "") -> str:
+    """Write a table as TOML."""
+    plain = [f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, dict)]
+    nested = [
+        f"\n[{prefix}{key}]\n{toml(value, f'{prefix}{key}.')}"
+        for key, value in table.items()
+        if isinstance(value, dict)
+    ]
+    return "\n".join(plain + nested)

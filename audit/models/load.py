@@ -14,7 +14,7 @@ from audit.models.adapters import is_adapter, load_adapter
 from audit.models.ask import ModelView, Readout, TextView
 from audit.models.clip import ClipView, load_clip
 from audit.models.network import Network, Words, graft, load_network
-from audit.models.pooling import longest_text, read_pooling
+from audit.models.pooling import longest_text, pooling_of, read_pooling
 from audit.models.preflight import Row, compare_models, compare_tokenizers
 from audit.models.source import Source
 from audit.models.tokens import load_tokenizer
@@ -114,7 +114,7 @@ def load_pair(
         rows += said
     return Pair(
         _text_view(ours, tokenizer, base, base.sha256, kind, None if classifier else readout, labels_of(base)),
-        _text_view(network, theirs, adapted, adapted.sha256, kind, readout, labels_of(adapted)),
+        _text_view(network, theirs, adapted, adapted.sha256, kind, readout, labels_of(adapted), base=base),
         rows,
     )
 
@@ -152,10 +152,14 @@ def _text_view(
     readout: Readout | None,
     labels: list[str],
     switched: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    base: Source | None = None,
 ) -> TextView:
+    """Make a view; an adapted side reads as much of a text as its base, and pools as it does."""
     settings: dict[str, Any] = {}
     if kind == "sentence_encoder":
-        settings = {"pool": read_pooling(source, network.backbone.device), "longest": longest_text(source)}
+        base = base or source
+        pool = read_pooling(pooling_of(base, source), network.backbone.device)
+        settings = {"pool": pool, "longest": longest_text(base)}
     return TextView(network, tokenizer, id=id, kind=kind, labels=labels, readout=readout, switched=switched, **settings)
 
 

@@ -15,7 +15,7 @@ from audit.models.embed import Pool, token_means
 from audit.models.source import Source
 from audit.models.weights import read_json
 
-__all__ = ["longest_text", "read_pooling"]
+__all__ = ["longest_text", "pooling_of", "read_pooling"]
 
 Step = Callable[[torch.Tensor], torch.Tensor]
 
@@ -37,8 +37,8 @@ def read_pooling(source: Source, device: torch.device) -> Pool:
     Raises
     ------
     InputError
-        If a module is not one of Transformer, Pooling, Dense, Normalize, or the transformer is not the repository's
-        own top folder.
+        If a module is not one of Transformer, Pooling, Dense, Normalize, or the library would change a text before it
+        is read.
 
     Notes
     -----
@@ -47,8 +47,7 @@ def read_pooling(source: Source, device: torch.device) -> Pool:
     _refuse_more_than_pooling(source)
     pools: list[Pool] = []
     steps: list[Step] = []
-    for module in read_json(source.folder / "modules.json"):
-        name, folder = str(module["type"]).rsplit(".", 1)[-1], source.folder / str(module.get("path", ""))
+    for name, folder in _modules(source):
         if name == "Transformer" and folder == source.folder:
             continue
         if name == "Pooling":
@@ -58,7 +57,9 @@ def read_pooling(source: Source, device: torch.device) -> Pool:
         elif name == "Normalize":
             steps.append(lambda vectors: torch.nn.functional.normalize(vectors, dim=-1))
         else:
-            raise InputError(f"{source.id}: its modules.json names {module['type']!r}, which is not known here")
+            raise InputError(
+                f"{source.id}: its modules.json names {name!r} in {folder.name!r}, which is not known here"
+            )
     if not pools:
         raise InputError(f"{source.id}: its modules.json names no pooling")
 
@@ -69,6 +70,34 @@ def read_pooling(source: Source, device: torch.device) -> Pool:
         return vectors
 
     return pool
+
+
+def pooling_of(base: Source, adapted: Source) -> Source:
+    """Return whose pooling the adapted side is asked through: its own where its repository holds one, else the base's.
+
+    Raises
+    ------
+    InputError
+        If its own is another than the base's: vectors would differ for another reason than the adaptation.
+    """
+    if not (adapted.folder / "modules.json").is_file():
+        return base
+    ours, theirs = ([(name, _how(name, folder)) for name, folder in _modules(source)] for source in (base, adapted))
+    if ours != theirs:
+        raise InputError(
+            f"{adapted.id}: its modules.json makes sentence vectors by {theirs}, the base {base.id} by {ours}; "
+            "answers would not be comparable"
+        )
+    return adapted
+
+
+def _modules(source: Source) -> list[tuple[str, Path]]:
+    modules = read_json(source.folder / "modules.json")
+    return [(str(one["type"]).rsplit(".", 1)[-1], source.folder / str(one.get("path", ""))) for one in modules]
+
+
+def _how(name: str, folder: Path) -> list[str]:
+    return _modes(read_json(folder / "config.json")) if name == "Pooling" else []
 
 
 def _refuse_more_than_pooling(source: Source) -> None:
@@ -120,17 +149,20 @@ POOLS: dict[str, Pool] = {
 
 
 def _pools(source: Source, folder: Path) -> list[Pool]:
-    settings = read_json(folder / "config.json")
-    said = settings.get("pooling_mode", [])
-    names = [said] if isinstance(said, str) else list(said)
-    if not names:  # as older versions of the library write it, one switch a mode
-        switches = ((name, f"pooling_mode_{name}") for name in POOLS)
-        names = [name for name, switch in switches if settings.get(switch) or settings.get(f"{switch}_token")
-                 or settings.get(f"{switch}_tokens")]  # fmt: skip
+    names = _modes(read_json(folder / "config.json"))
     unknown = [name for name in names if name not in POOLS]
     if unknown or not names:
         raise InputError(f"{source.id}: pooling {unknown or names!r} is not known here; choose from {', '.join(POOLS)}")
     return [POOLS[name] for name in names]
+
+
+def _modes(settings: dict[str, Any]) -> list[str]:
+    said = settings.get("pooling_mode", [])
+    names = [said] if isinstance(said, str) else list(said)
+    if names:
+        return names
+    switches = ((name, f"pooling_mode_{name}") for name in POOLS)  # as older versions of the library write it
+    return [name for name, on in switches if any(settings.get(f"{on}{end}") for end in ("", "_token", "_tokens"))]
 
 
 def _dense(source: Source, folder: Path, device: torch.device) -> Step:

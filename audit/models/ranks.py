@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from audit.view import Item, NotMeasurable
 
-__all__ = ["over_ranks"]
+__all__ = ["agreed", "launched", "leads", "over_ranks"]
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
+
+
+@cache
+def launched() -> Any:
+    """Return this process's place among the ranks (an accelerate ``PartialState``), or None if it is alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    from accelerate import PartialState
+
+    state = PartialState(cpu=not torch.cuda.is_available())
+    atexit.register(state.destroy_process_group)  # else its threads abort the process when it ends
+    return state
+
+
+def leads() -> bool:
+    """Tell whether this process writes: the first rank, or the only one."""
+    state = launched()
+    return state is None or bool(state.is_main_process)
+
+
+def agreed(value: T) -> T:
+    """Return what the first rank says, on every rank; none goes on before all have come here."""
+    if launched() is None:
+        return value
+    from accelerate.utils import broadcast_object_list
+
+    said: list[T] = broadcast_object_list([value])
+    return said[0]
 
 
 def over_ranks(items: Sequence[Item], answer: Callable[[Sequence[Item]], Array]) -> Array:
@@ -30,12 +63,11 @@ def over_ranks(items: Sequence[Item], answer: Callable[[Sequence[Item]], Array])
     NotMeasurable
         On every rank, if one cannot answer: none is left waiting.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    state = launched()
+    if state is None:
         return answer(items)
-    from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    state = PartialState()
     result: Array | NotMeasurable
     mine = list(range(state.process_index, len(items), state.num_processes))
     try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from audit.errors import InputError, Unavailable
 
-__all__ = ["Source", "cache_folder", "file_hashes", "hub_reachable", "resolve"]
+__all__ = ["Source", "cache_folder", "file_hashes", "hub_reachable", "module_folders", "resolve"]
 
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*"]
 
@@ -107,6 +109,9 @@ def _from_hub(name: str, revision: str | None, gguf_file: str | None, weights: b
     patterns = [gguf_file, "README.md", "LICENSE*"] if gguf_file else WANTED if weights else WANTED[1:]
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
+        inner = [f"{module}/{file}" for module in module_folders(folder) for file in ("config.json", "*.safetensors")]
+        if inner:
+            snapshot_download(name, revision=folder.name, allow_patterns=inner)
     except GatedRepoError:
         raise InputError(f"{name}: gated on the Hub; accept its terms there and log in with a token") from None
     except RevisionNotFoundError:
@@ -138,11 +143,23 @@ def hub_reachable() -> bool:
     return not constants.HF_HUB_OFFLINE
 
 
+def module_folders(folder: Path) -> list[str]:
+    """Name the inner folders in which a sentence encoder's repository keeps what comes after the transformer."""
+    try:
+        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        names = [str(module["path"]) for module in modules if module["path"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in names if re.fullmatch(r"[A-Za-z0-9_-]+", name)]
+
+
 def file_hashes(folder: Path) -> dict[str, str]:
-    """Hash the files at the top of a folder that decide what a model answers: {name: sha256}."""
+    """Hash the files of a folder that decide what a model answers: {name: sha256}."""
     wanted = {".safetensors", ".json", ".txt", ".model", ".jinja", ".gguf"}
-    files = [file for file in sorted(folder.iterdir()) if file.suffix in wanted and file.is_file()]
-    return {file.name: _sha256(file) for file in files}
+    inner = [folder / name for name in module_folders(folder) if (folder / name).is_dir()]
+    places = [file for place in (folder, *inner) for file in sorted(place.iterdir())]
+    files = [file for file in places if file.suffix in wanted and file.is_file()]
+    return {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
 
 
 def _sha256(file: Path) -> str:

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig
 
 from audit.errors import InputError
+from audit.models.ranks import launched
 from audit.models.source import Source
 from audit.view import Kind
 
@@ -31,11 +32,10 @@ Dtype = Literal["float32", "bfloat16"]
 
 
 def best_device() -> torch.device:
-    """Return the accelerator at hand, else the CPU."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        from accelerate import PartialState
-
-        return torch.device(PartialState().device)
+    """Return the accelerator at hand (of several ranks, this one's), else the CPU."""
+    state = launched()
+    if state is not None:
+        return torch.device(state.device)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")

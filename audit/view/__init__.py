@@ -1,6 +1,7 @@
 """What an audit asks of a model: items, the questions that a view answers, recorded answers as a view."""
 
 from audit.view.item import Item, fingerprint, read_items
+from audit.view.lm_eval import read_lm_eval
 from audit.view.question import Kind, NotMeasurable, View, answer_texts
 from audit.view.recorded import record, replay
 from audit.view.remembered import remember
@@ -13,6 +14,7 @@ __all__ = [
     "answer_texts",
     "fingerprint",
     "read_items",
+    "read_lm_eval",
     "record",
     "remember",
     "replay",

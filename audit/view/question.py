@@ -20,8 +20,11 @@ class NotMeasurable(Exception):
     """A view cannot answer a question, and a number in its place would be an invention."""
 
     def __init__(self, question: str, reason: str) -> None:
-        super().__init__(f"{question}: {reason}")
+        super().__init__(question, reason)
         self.question, self.reason = question, reason
+
+    def __str__(self) -> str:
+        return f"{self.question}: {self.reason}"
 
 
 class View(Protocol):

@@ -38,6 +38,8 @@ class _Replay:
             raise NotMeasurable(question, "a recorded answer is missing or not finite")
         if question == "probabilities" and items and items[0].pair is not None:
             return values.reshape(len(items), 2, -1)
+        if question in ("embedding", "option_log_likelihood", "option_token_count"):
+            return values  # a vector an item, however short
         return values[:, 0] if values.shape[1] == 1 else values
 
     def treatment(self, question: str, items: Sequence[Item]) -> str:
