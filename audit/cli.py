@@ -291,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = app(given, standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
-        sys.exit(code or 0)
+        _exit(code or 0)
     except InputError as error:
         _fail(str(error), 2, given)
     except Unavailable as error:
@@ -312,6 +312,15 @@ def _terminated(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _exit(code: int) -> NoReturn:
+    """End the process; one of several ranks at once, for the threads between ranks abort it now and then as it ends."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def _again(given: Sequence[str]) -> str:
     return shlex.join(["transfer-audit", *(one for one in given if one != "--fresh")])
 
@@ -321,4 +330,4 @@ def _fail(message: str, code: int, given: Sequence[str]) -> NoReturn:
     sys.stderr.write(f"{line}\n")
     if "--json" in given:
         _print_json({"error": line, "exit": code})
-    sys.exit(code)
+    _exit(code)

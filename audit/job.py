@@ -73,13 +73,20 @@ class Job:
     @cached_property
     def base_alone(self) -> View:
         """The base, before there is anything adapted."""
-        return self._told(load_base(self.base, self.kind, self.prompted))
+        return self._told(load_base(self.base, self.kind, self.prompted, self.recipe.audit.dtype))
+
+    @cached_property
+    def precise(self) -> View | None:
+        """The base in float32, where both sides are asked in less; else None."""
+        if self.recipe.audit.dtype == "float32":
+            return None
+        return self.remembered(self._told(load_base(self.base, self.kind, self.prompted)))
 
     @cached_property
     def pair(self) -> Pair:
         """Base and adapted, loaded together."""
         assert self.adapted is not None
-        pair = load_pair(self.base, self.adapted, self.kind, self.prompted)
+        pair = load_pair(self.base, self.adapted, self.kind, self.prompted, self.recipe.audit.dtype)
         return Pair(self._told(pair.base), self._told(pair.adapted), pair.preflight)
 
     @property
@@ -101,12 +108,22 @@ class Job:
         base, adapted = self.pair.base, self.pair.adapted
         if self._heads == (True, True):
             return base, adapted
-        labels = adapted.labels if self._heads[1] else self.recipe.task.labels
+        return self._probed(base), adapted if self._heads[1] else self._probed(adapted)
+
+    @cached_property
+    def precise_classifier(self) -> View | None:
+        """The base in float32 as a classifier, where both sides are asked in less; else None."""
+        if self.precise is None or self._heads == (True, True):
+            return self.precise
+        return self._probed(self.precise)
+
+    def _probed(self, view: View) -> ProbedView:
+        """Read the recipe's labels from features, by a probe fitted to training texts without names and pronouns."""
+        labels = self.pair.adapted.labels if self._heads[1] else self.recipe.task.labels
         silenced = [
             item.model_copy(update={"text": neutralise(item.text or "", self.axes)}) for item in self.data.train
         ]
-        probed = ProbedView(self.remembered(base), silenced, labels)
-        return probed, adapted if self._heads[1] else ProbedView(self.remembered(adapted), silenced, labels)
+        return ProbedView(self.remembered(view), silenced, labels)
 
     @property
     def _heads(self) -> tuple[bool, bool]:

@@ -180,8 +180,13 @@ class Forgetting(_Table):
 
 
 class Audits(_Table):
-    """What is audited; a table that is absent is reported as not measured."""
+    """What is audited; a table that is absent is reported as not measured.
 
+    ``dtype`` is the precision in which both sides are asked. In less than float32, what the same audit finds between
+    the base in that precision and in float32 is the floor under which no change is a finding.
+    """
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
     bias: Bias | None = None
     gap: Gap | None = None
     forgetting: Forgetting | None = None

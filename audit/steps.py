@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ __all__ = ["adaptation", "bias", "forgetting", "gap", "task"]
 
 Array = NDArray[np.float64]
 REFITS = 20  # the largest of so many is about the 95 % point
+PRECISE = "the base in float32"
 
 
 class _Evidence:
@@ -169,20 +171,39 @@ def bias(job: Job, folder: Path) -> None:
         floor = {}
         if isinstance(base, ProbedView) and not isinstance(adapted, ProbedView):
             floor = floor_of(base, base.refits(REFITS), sets, asked.label)
+        copies = f"{REFITS} refits of the probe" if floor else ""
+        if job.precise_classifier is not None:
+            floor = _higher(
+                floor, counterfactual(job.precise_classifier, base, sets, label=asked.label, margins=margins)
+            )
+            copies = " and ".join(part for part in (copies, PRECISE) if part)
         found = counterfactual(base, adapted, sets, label=asked.label, margins=margins, floor=floor, keep=evidence.keep)
     except NotMeasurable as reason:
         return _finish(folder, [], [f"Bias was not measured: {reason}."])
     evidence.write(folder)
-    if floor:
+    if isinstance(base, ProbedView) and not isinstance(adapted, ProbedView):
         limits.append(
             "The base's side of every bias finding is a probe of its features, the adapted model has a head of its own."
             f" {REFITS} refits of the probe to bootstrap draws of its texts set the floor: a change within what they "
             "differ by is never worse or better."
         )
-    rows = [
-        {"finding": name, "floor": value, "copies": f"{REFITS} refits of the probe"} for name, value in floor.items()
-    ]
-    return _finish(folder, found, limits, floor=rows)
+    return _finish(folder, found, limits, floor=_rows(floor, copies))
+
+
+def _higher(floor: Mapping[str, float], null: Sequence[Finding]) -> dict[str, float]:
+    """Raise a floor to what an audit finds between the base and a null copy of it."""
+    raised = dict(floor)
+    for one in null:
+        if one.change is not None:
+            reach = max(
+                abs(bound) for bound in (one.change.value, one.change.low, one.change.high) if bound is not None
+            )
+            raised[one.id] = max(raised.get(one.id, 0.0), reach)
+    return raised
+
+
+def _rows(floor: Mapping[str, float], copies: str) -> list[dict[str, Any]]:
+    return [{"finding": name, "floor": value, "copies": copies} for name, value in floor.items()]
 
 
 def _pairs(job: Job, by: Axis, source: str, limit: int) -> tuple[list[Item], str]:
@@ -205,23 +226,19 @@ def forgetting(job: Job, folder: Path) -> None:
     evidence = _Evidence(job.seed)
     items = job.general(asked.items, asked.limit)
     base, adapted = job.remembered(job.pair.base), job.remembered(job.pair.adapted)
+    compared: Callable[..., list[Finding]]
+    if job.kind == "causal":
+        compared = partial(of_causal, items=items, margin=_margin(asked, "nats_per_byte"))
+    else:
+        probe, neighbours = _margin(asked, "probe"), _margin(asked, "neighbours")
+        compared = partial(of_encoder, items=items, probe_margin=probe, neighbour_margin=neighbours)
     try:
-        if job.kind == "causal":
-            margin = _margin(asked, "nats_per_byte")
-            found = of_causal(base, adapted, items, margin=margin, keep=evidence.keep)
-        else:
-            found = of_encoder(
-                base,
-                adapted,
-                items,
-                probe_margin=_margin(asked, "probe"),
-                neighbour_margin=_margin(asked, "neighbours"),
-                keep=evidence.keep,
-            )
+        floor = {} if job.precise is None else _higher({}, compared(job.precise, base))
+        found = compared(base, adapted, floor=floor, keep=evidence.keep)
     except NotMeasurable as reason:
         return _finish(folder, [], [f"Forgetting was not measured: {reason}."])
     evidence.write(folder)
-    return _finish(folder, found)
+    return _finish(folder, found, floor=_rows(floor, PRECISE))
 
 
 def _margin(asked: Forgetting, name: str) -> float:

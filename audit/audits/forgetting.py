@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ def of_causal(
     *,
     margin: float,
     alpha: float = 0.05,
+    floor: Mapping[str, float] | None = None,
     keep: Keep | None = None,
 ) -> list[Finding]:
     """Compare the surprise of base and adapted at general text.
@@ -41,6 +42,8 @@ def of_causal(
     margin : float
         In nats per byte of text (UTF-8); a token of English has about 4.5.
     alpha : float
+    floor : mapping of str to float, optional
+        By the id of a finding, the largest change that null copies of the base show.
     keep : callable, optional
         Takes the scores of every item.
 
@@ -81,7 +84,7 @@ def of_causal(
         question="mean negative log-likelihood of a byte of general text",
         note=base.treatment("log_likelihood", items),
     )
-    return findings([question], family="forgetting", alpha=alpha, keep=keep)
+    return findings([question], family="forgetting", alpha=alpha, floor=floor, keep=keep)
 
 
 def of_encoder(
@@ -92,6 +95,7 @@ def of_encoder(
     probe_margin: float,
     neighbour_margin: float,
     alpha: float = 0.05,
+    floor: Mapping[str, float] | None = None,
     keep: Keep | None = None,
 ) -> list[Finding]:
     """Compare what the features of base and adapted still tell about general text.
@@ -107,6 +111,8 @@ def of_encoder(
     neighbour_margin : float
         Of the share of nearest neighbours that are lost (fraction).
     alpha : float
+    floor : mapping of str to float, optional
+        By the id of a finding, the largest change that null copies of the base show.
     keep : callable, optional
         Takes the scores of every item.
 
@@ -169,7 +175,7 @@ def of_encoder(
         )
     if not questions:
         raise NotMeasurable("embedding", f"{len(items)} items are too few, and carry no two labels twice for a probe")
-    return findings(questions, family="forgetting", alpha=alpha, keep=keep)
+    return findings(questions, family="forgetting", alpha=alpha, floor=floor, keep=keep)
 
 
 def _probe_errors(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,16 +18,13 @@ Array = NDArray[np.float64]
 T = TypeVar("T")
 
 
-@cache
 def launched() -> Any:
     """Return this process's place among the ranks (an accelerate ``PartialState``), or None if it is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None
     from accelerate import PartialState
 
-    state = PartialState(cpu=not torch.cuda.is_available())
-    atexit.register(state.destroy_process_group)  # else its threads abort the process when it ends
-    return state
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 def leads() -> bool:
