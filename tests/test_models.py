@@ -19,7 +19,7 @@ from audit.models.ask import ModelView, Readout
 from audit.models.load import Pair, load_base, load_pair
 from audit.models.source import resolve
 from audit.recipe import Full, Head, Lora
-from audit.view import Item, NotMeasurable, View, remember
+from audit.view import Item, NotMeasurable
 from tests import tiny
 
 TEXTS = list(passages()[::30])
@@ -306,36 +306,3 @@ def test_a_base_that_is_not_there_is_named(name: str, message: str) -> None:
 def test_the_hub_without_a_network_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="distilbert/distilbert-base-uncased: the Hub cannot be reached"):
         resolve("distilbert/distilbert-base-uncased")
-
-
-# --- remembering ------------------------------------------------------------------------------------------------------
-
-
-class Counting:
-    """A view that counts how often it is asked."""
-
-    kind = "encoder"
-    labels: tuple[str, ...] = ()
-
-    def __init__(self, id: str = "v") -> None:
-        self.id, self.asked = id, 0
-
-    def ask(self, question: str, items: list[Item]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        self.asked += 1
-        return np.arange(len(items), dtype=np.float64)
-
-
-def test_a_view_is_asked_once_and_its_torn_answers_again(tmp_path: Path) -> None:
-    inner = Counting()
-    view: View = remember(inner, tmp_path)  # type: ignore[arg-type]
-    first = view.ask("embedding", TEXTS)
-    assert np.array_equal(view.ask("embedding", TEXTS), first)
-    assert inner.asked == 1
-    view.ask("embedding", TEXTS[:2])
-    view.ask("layer_means", TEXTS)
-    remember(Counting("w"), tmp_path).ask("embedding", TEXTS)  # type: ignore[arg-type]
-    assert inner.asked == 3
-    for file in tmp_path.iterdir():
-        file.write_bytes(file.read_bytes()[:50])
-    assert np.array_equal(view.ask("embedding", TEXTS), first)
-    assert inner.asked == 4
