@@ -1,32 +1,24 @@
-"""A loaded model as a view; text models: which question is answered how."""
+"""A loaded model as a view: what all kinds have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from difflib import SequenceMatcher
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from audit.models.batch import Progress
-from audit.models.embed import Pool, layer_means, pooled, token_means
-from audit.models.likelihood import Scored, log_likelihoods, masked_log_likelihoods, windows
-from audit.models.network import Network, Words
 from audit.models.ranks import over_ranks
-from audit.models.score import class_logits
-from audit.models.tokens import context, pad_token, tokenizer_hash
-from audit.view import Item, Kind, NotMeasurable, answer_texts
+from audit.view import Item, Kind, NotMeasurable
 
-__all__ = ["ModelView", "Readout", "TextView"]
+__all__ = ["ModelView", "Readout", "softmax"]
 
 Array = NDArray[np.float64]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -91,264 +83,8 @@ class ModelView:
         raise NotImplementedError
 
 
-class TextView(ModelView):
-    """A text model as a view: an encoder, a sentence encoder, or a causal model.
-
-    Parameters
-    ----------
-    network : Network
-    tokenizer
-    id : str
-        Hash of the weights.
-    kind : {"encoder", "sentence_encoder", "causal"}
-    labels : sequence of str
-        Of the classification head, where the network has one.
-    readout : Readout, optional
-        How a causal model without a classification head is asked for a class.
-    pool : callable
-        From hidden states to a text's embedding.
-    longest : int, optional
-        Tokens that are read, where the repository says less than the model can.
-    switched : callable, optional
-        See `ModelView`.
-    """
-
-    def __init__(
-        self,
-        network: Network,
-        tokenizer: PreTrainedTokenizerBase,
-        *,
-        id: str,
-        kind: Kind,
-        labels: Sequence[str] = (),
-        readout: Readout | None = None,
-        pool: Pool = token_means,
-        longest: int | None = None,
-        switched: Callable[[], AbstractContextManager[Any]] = nullcontext,
-    ) -> None:
-        self._network, self._tokenizer, self._pool = network, tokenizer, pool
-        self._readout = readout if kind == "causal" and network.classes is None else None
-        model = network.backbone if network.words is None else network.words.model
-        self._pad = pad_token(model, tokenizer)
-        if network.classes is not None:
-            self._pad = pad_token(network.classes, tokenizer)
-        self._context = min(context(model, tokenizer), longest or 10**9)
-        parts = [id, tokenizer_hash(tokenizer)[:16], f"{model.dtype}".removeprefix("torch.")]
-        if self._readout is not None:
-            labels, parts = self._readout.labels, [*parts, self._readout.prompt, ",".join(self._readout.labels)]
-        super().__init__(id="/".join(parts), kind=kind, labels=labels, switched=switched)
-
-    def _answer(self, question: str, items: Sequence[Item]) -> Array:
-        if question in ("probabilities", "logits"):
-            return self._classes(question, items)
-        if question in ("embedding", "layer_means"):
-            return answer_texts(question, items, lambda texts: self._features(question, texts))
-        if self.kind == "causal":
-            if question == "log_likelihood":
-                return self._likelihoods(question, items)
-            if question in ("option_log_likelihood", "option_token_count"):
-                return self._options(question, items)
-        elif question in ("pseudo_log_likelihood", "pll-unchanged", "ll-changed"):
-            return self._pseudo(question, items)
-        raise NotMeasurable(question, f"a model of kind {self.kind!r} does not answer it")
-
-    def treatment(self, question: str, items: Sequence[Item]) -> str:
-        """Say what was done to texts that are longer than the model's context."""
-        texts = [text for item in items for text in item.pair or (item.text or item.prompt or "",)]
-        room, how = self._context, "what is beyond was cut off"
-        options = {option for item in items for option in item.options or ()}
-        if question in ("probabilities", "logits") and self._readout is not None:
-            before, after = self._readout.prompt.split("{text}")
-            texts = [before + text + after for text in texts]
-            options = {self._readout.completion(label) for label in self.labels}
-        if question == "log_likelihood":
-            room -= 1
-        if question in ("log_likelihood", "pseudo_log_likelihood", "pll-unchanged", "ll-changed"):
-            how = "they were read in windows that overlap by half, so that every token is scored once"
-        elif options:
-            room -= max(len(ids) for ids in self._ids(sorted(options), special=False))
-            how = "their beginning was cut off"
-        lengths = [len(ids) for ids in self._ids(texts, special=question != "log_likelihood")]
-        longer = sum(length > room for length in lengths)
-        if not longer:
-            return ""
-        return (
-            f"{longer} of {len(lengths)} texts are longer than the {self._context} tokens that this model reads: {how}."
-        )
-
-    # --- features and classes ---
-
-    def _ids(self, texts: Sequence[str], *, special: bool = True, longest: int | None = None) -> list[list[int]]:
-        ids: list[list[int]] = self._tokenizer(
-            list(texts), add_special_tokens=special, truncation=longest is not None, max_length=longest, verbose=False
-        )["input_ids"]
-        return ids
-
-    def _read(self, question: str, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids as a deployed model reads them: with special tokens, cut at the context."""
-        ids = self._ids(texts, longest=self._context)
-        for text, one in zip(texts, ids, strict=True):
-            if not one:
-                raise NotMeasurable(question, f"the text {text!r} has no tokens")
-        return ids
-
-    def _features(self, question: str, texts: Sequence[str]) -> Array:
-        backbone = self._network.backbone
-        if backbone is None:
-            raise NotMeasurable(question, "an adapter that lives in the prompt has no features of its own")
-        sequences = self._read(question, texts)
-        if question == "layer_means":
-            return layer_means(backbone, sequences, self._pad, self.progress)
-        return pooled(backbone, sequences, self._pad, self._pool, self.progress)
-
-    def _classes(self, question: str, items: Sequence[Item]) -> Array:
-        if not self.labels:
-            raise NotMeasurable(question, "this model has no trained classification head")
-        return answer_texts(question, items, lambda texts: self._classify(question, texts))
-
-    def _classify(self, question: str, texts: list[str]) -> Array:
-        if self._readout is None:
-            logits = class_logits(self._network.classes, self._read(question, texts), self._pad, self.progress)
-        else:
-            before, after = self._readout.prompt.split("{text}")
-            completions = tuple(self._readout.completion(label) for label in self.labels)
-            logits = self._complete(question, [before + text + after for text in texts], [completions] * len(texts))
-        if question == "logits":
-            return logits
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares: Array = weights / weights.sum(axis=1, keepdims=True)
-        return shares
-
-    # --- likelihoods ---
-
-    def _words(self, question: str) -> Words:
-        if self._network.words is None:
-            raise NotMeasurable(question, "this model has no language-model head")
-        return self._network.words
-
-    def _likelihoods(self, question: str, items: Sequence[Item]) -> Array:
-        """Whole texts after a start token, so that every token of the text is scored."""
-        start = self._start(question)
-        texts, pairs = _texts(question, items)
-        per_item = 2 if pairs else 1
-        families: list[list[Scored]] = []
-        owners: list[int] = []  # the text of every sequence
-        for number, ids in enumerate(self._ids(texts, special=False)):
-            if not ids:
-                item = items[number // per_item]
-                raise NotMeasurable(question, f"item {item.id!r} has an empty text: it has no likelihood to compare")
-            pieces = [
-                Scored([*start, *ids[begin:end]], 1 + first - begin)
-                for begin, end, first in windows(ids, self._context - 1)
-            ]
-            owners += [number] * len(pieces)
-            if number % per_item and len(pieces) == len(families[-1]) == 1:
-                families[-1] += pieces  # the two sentences of a pair
-            else:
-                families += [[piece] for piece in pieces]
-        nats = log_likelihoods(self._words(question), families, self._pad, self.progress)
-        sums = np.zeros(len(texts))
-        np.add.at(sums, owners, np.concatenate(nats))
-        return sums.reshape(len(items), 2) if pairs else sums
-
-    def _options(self, question: str, items: Sequence[Item]) -> Array:
-        prompts = [_need(item.prompt, item, question) for item in items]
-        options = [_need(item.options, item, question) for item in items]
-        if len({len(one) for one in options}) > 1:
-            raise NotMeasurable(question, "items have different numbers of options; ask them apart")
-        if question == "option_token_count":
-            return np.array([[len(ids) for ids in self._ids(one, special=False)] for one in options], dtype=np.float64)
-        return self._complete(question, prompts, options)
-
-    def _complete(self, question: str, prompts: Sequence[str], options: Sequence[Sequence[str]]) -> Array:
-        """Log-likelihood of each option after its prompt, shape (n, options)."""
-        families = []
-        known: dict[str, list[int]] = {}
-        for context_, choices in zip(self._ids(prompts), options, strict=True):
-            family = []
-            for choice in choices:
-                if choice not in known:
-                    known[choice] = self._ids([choice], special=False)[0]
-                ids = known[choice]
-                if not ids or len(ids) >= self._context:
-                    raise NotMeasurable(question, f"the option {choice!r} has {len(ids)} tokens")
-                before = context_[-(self._context - len(ids)) :] or self._start(question)
-                family.append(Scored([*before, *ids], len(before)))
-            families.append(family)
-        return np.stack(log_likelihoods(self._words(question), families, self._pad, self.progress))
-
-    def _start(self, question: str) -> list[int]:
-        start = self._tokenizer.bos_token_id
-        start = start if start is not None else self._tokenizer.eos_token_id
-        if start is None:
-            raise NotMeasurable(question, "the tokenizer has neither a start nor an end token")
-        return [start]
-
-    def _pseudo(self, question: str, items: Sequence[Item]) -> Array:
-        words, masked = self._words(question), self._tokenizer.mask_token_id
-        if masked is None:
-            raise NotMeasurable(question, "the tokenizer has no mask token")
-        texts, pairs = _texts(question, items)
-        if question != "pseudo_log_likelihood" and not pairs:
-            raise NotMeasurable(question, "it is asked of pairs")
-        whole = self._ids(texts)
-        special = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
-        positions = [{i for i, token in enumerate(ids) if token not in special} for ids in whole]
-        if question != "pseudo_log_likelihood":
-            for row in range(0, len(whole), 2):
-                for side, shared in enumerate(_shared(whole[row], whole[row + 1])):
-                    chosen = positions[row + side]
-                    positions[row + side] = chosen & shared if question == "pll-unchanged" else chosen - shared
-        for row, chosen in enumerate(positions):
-            if not chosen:
-                item = items[row // 2 if pairs else row]
-                raise NotMeasurable(question, f"item {item.id!r} has a text without a token to mask")
-        parts = [part for row, ids in enumerate(whole) for part in self._windowed(row, ids, positions[row])]
-        sequences, places, owners = zip(*parts, strict=True)
-        nats = masked_log_likelihoods(words, sequences, places, masked, self._pad, self.progress)
-        sums = np.zeros(len(texts))
-        np.add.at(sums, list(owners), [part.sum() for part in nats])
-        answer = sums / [len(chosen) for chosen in positions] if question == "ll-changed" else sums
-        return answer.reshape(len(items), 2) if pairs else answer
-
-    def _windowed(
-        self, row: int, ids: Sequence[int], positions: set[int]
-    ) -> Iterator[tuple[list[int], list[int], int]]:
-        """Cut a masked model's text into windows: token ids, the positions that each scores, the text's row."""
-        if len(ids) <= self._context:
-            yield list(ids), sorted(positions), row
-            return
-        outer = self._ids([""])[0]
-        head = next((k for k, token in enumerate(outer) if ids[k] != token), len(outer))
-        tail = len(outer) - head
-        middle = ids[head : len(ids) - tail]
-        for begin, end, first in windows(middle, self._context - len(outer)):
-            scored = [i - begin for i in sorted(positions) if first + head <= i < end + head]
-            if scored:
-                yield [*ids[:head], *middle[begin:end], *ids[len(ids) - tail :]], scored, row
-
-
-def _shared(first: Sequence[int], second: Sequence[int]) -> tuple[set[int], set[int]]:
-    """Positions of the tokens that two sentences share, in each."""
-    blocks = SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks()
-    return (
-        {block.a + k for block in blocks for k in range(block.size)},
-        {block.b + k for block in blocks for k in range(block.size)},
-    )
-
-
-def _texts(question: str, items: Sequence[Item]) -> tuple[list[str], bool]:
-    """All texts in order, and whether they come in pairs."""
-    pairs = items[0].pair is not None
-    texts = [
-        text
-        for item in items
-        for text in (_need(item.pair, item, question) if pairs else (_need(item.text, item, question),))
-    ]
-    return texts, pairs
-
-
-def _need(value: T | None, item: Item, question: str) -> T:
-    if value is None:
-        raise NotMeasurable(question, f"item {item.id!r} has not the content that this question needs")
-    return value
+def softmax(logits: Array) -> Array:
+    """Probabilities of logits along the last axis."""
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: Array = weights / weights.sum(axis=-1, keepdims=True)
+    return shares

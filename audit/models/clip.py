@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from transformers import AutoModel, PreTrainedTokenizerBase
 
 from audit.errors import InputError
-from audit.models.ask import ModelView, Readout
+from audit.models.ask import ModelView, Readout, softmax
 from audit.models.batch import in_batches, padded, token_budget
 from audit.models.images import image_rows, load_processor
 from audit.models.source import Source
 from audit.models.tokens import load_tokenizer, tokenizer_hash
-from audit.models.vision import refuse_other_processor, softmax
+from audit.models.vision import refuse_other_processor
 from audit.models.weights import Dtype, load_weights, refuse_made_up
 from audit.view import Item, NotMeasurable, answer_texts
 

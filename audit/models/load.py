@@ -11,12 +11,13 @@ from transformers import PreTrainedTokenizerBase
 
 from audit.errors import InputError
 from audit.models.adapters import is_adapter, load_adapter
-from audit.models.ask import ModelView, Readout, TextView
+from audit.models.ask import ModelView, Readout
 from audit.models.clip import ClipView, load_clip
 from audit.models.network import Network, Words, graft, load_network
 from audit.models.pooling import longest_text, pooling_of, read_pooling
 from audit.models.preflight import Row, compare_models, compare_tokenizers
 from audit.models.source import Source
+from audit.models.text import TextView
 from audit.models.tokens import load_tokenizer
 from audit.models.vision import ImageView, load_vision
 from audit.models.weights import Dtype, labels_of, load_config, refuse_wrong_kind

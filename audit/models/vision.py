@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transformers import AutoModel, AutoModelForImageClassification
 
 from audit.errors import InputError
-from audit.models.ask import ModelView
+from audit.models.ask import ModelView, softmax
 from audit.models.images import image_rows, load_processor
 from audit.models.network import Network
 from audit.models.source import Source
@@ -119,13 +119,6 @@ class ImageView(ModelView):
 def _means(hidden: torch.Tensor) -> torch.Tensor:
     """Average over patches (n, s, d), or over the places of a feature map (n, d, height, width)."""
     return hidden.mean(1) if hidden.ndim == 3 else hidden.flatten(2).mean(2)
-
-
-def softmax(logits: Array) -> Array:
-    """Probabilities of logits along the last axis."""
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares: Array = weights / weights.sum(axis=-1, keepdims=True)
-    return shares
 
 
 def refuse_other_processor(base: Any, adapted: Any, adapted_id: str) -> None:
