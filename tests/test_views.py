@@ -428,6 +428,16 @@ def test_a_tokenizer_without_a_pad_token_changes_nothing(llama: Path, tmp_path: 
         assert np.array_equal(whole.ask(question, TEXTS), without.ask(question, TEXTS))
 
 
+def test_positions_that_belong_to_the_padding_are_not_read(tmp_path: Path) -> None:
+    """RoBERTa counts its positions from behind the padding's: with 258 rows and padding 0, 257 tokens can be read."""
+    folder = families.MASKED["roberta"](tmp_path / "roberta")
+    families.rewrite(folder / "tokenizer_config.json", lambda config: config.pop("model_max_length"))
+    view = load_base(resolve(str(folder)), "encoder")
+    long = Item(id="long", cluster="long", text=" ".join(item.text or "" for item in TEXTS))
+    assert np.isfinite(view.ask("embedding", [long])).all()
+    assert "longer than the 257 tokens" in view.treatment("embedding", [long])
+
+
 @pytest.mark.parametrize("kind", ["encoder", "causal"])
 def test_a_text_of_100_000_characters_is_read_as_documented(kind: Kind, tiny_encoder: Path, tiny_causal: Path) -> None:
     text = (" ".join(item.text or "" for item in passages()) * 2)[:100_000]
