@@ -2,7 +2,7 @@
 
 from audit.view.item import Item, fingerprint, read_items
 from audit.view.lm_eval import read_lm_eval
-from audit.view.question import Kind, NotMeasurable, View, answer_texts
+from audit.view.question import Kind, NotMeasurable, View, answer_texts, option_scores
 from audit.view.recorded import record, replay
 from audit.view.remembered import remember
 
@@ -13,6 +13,7 @@ __all__ = [
     "View",
     "answer_texts",
     "fingerprint",
+    "option_scores",
     "read_items",
     "read_lm_eval",
     "record",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from audit.view.item import Item
 
-__all__ = ["Kind", "NotMeasurable", "View", "answer_texts"]
+__all__ = ["Kind", "NotMeasurable", "View", "answer_texts", "option_scores"]
 
 Array = NDArray[np.float64]
 Kind = Literal["encoder", "sentence_encoder", "causal", "vision", "clip"]
@@ -104,3 +104,46 @@ def answer_texts(question: str, items: Sequence[Item], answer: Callable[[list[st
     position = {text: row for row, text in enumerate(unique)}
     answers = answer(unique)[[position[text] for text in texts]]
     return answers.reshape(len(items), 2, *answers.shape[1:]) if pairs else answers
+
+
+def option_scores(view: View, items: Sequence[Item], per: Literal["option", "token", "byte"] = "byte") -> Array:
+    """Log-likelihoods of options on a scale on which long and short ones can be compared.
+
+    Parameters
+    ----------
+    view : View
+        Answers ``option_log_likelihood`` (and ``option_token_count``).
+    items : sequence of Item
+        With a prompt and options.
+    per : {"option", "token", "byte"}
+        What the nats are divided by: nothing, the option's tokens, or its bytes (UTF-8, without the space in front).
+        Only the last is the same on two sides whose tokenizers differ.
+
+    Returns
+    -------
+    ndarray, shape (n_items, options)
+
+    Raises
+    ------
+    NotMeasurable
+        If the view has no such answer, or an option has no text.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from audit.view import replay
+    >>> rows = {"id": "a", "question": "option_log_likelihood", "index": [0, 1], "value": [-6.0, -8.0]}
+    >>> item = Item(id="a", cluster="a", prompt="It was", options=(" bad", " very bad"))
+    >>> option_scores(replay(pd.DataFrame(rows), kind="causal"), [item])
+    array([[-2., -1.]])
+    """
+    nats = view.ask("option_log_likelihood", items)
+    if per == "option":
+        return nats
+    if per == "token":
+        return nats / view.ask("option_token_count", items)
+    sizes = np.array([[len(option.strip().encode()) for option in item.options or ()] for item in items])
+    if (sizes == 0).any():
+        raise NotMeasurable("option_log_likelihood", "an option has no text")
+    scores: Array = nats / sizes
+    return scores
