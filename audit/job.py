@@ -16,6 +16,7 @@ from audit.items.swap import Axis, axis, neutralise
 from audit.items.task import TaskData
 from audit.models.ask import ModelView, Readout
 from audit.models.load import Pair, load_base, load_pair
+from audit.models.ranks import agreed
 from audit.models.source import Source, cache_folder
 from audit.models.tokens import load_tokenizer
 from audit.models.weights import load_config, refuse_wrong_kind
@@ -142,7 +143,7 @@ class Job:
             "a neutral probe (a logistic head on frozen features, fitted to training texts without names and pronouns)"
         )
         if self._heads[1]:
-            return f"The base has no head of its own: it is asked through {probe}."
+            return f"The base has no head of its own for these labels in this order: it is asked through {probe}."
         return f"Neither side has a head for these labels: both are asked through {probe}."
 
     @property
@@ -152,7 +153,7 @@ class Job:
 
     def remembered(self, view: View) -> View:
         """Keep a view's answers, apart from other versions of this package: a base is asked once for all its runs."""
-        return remember(view, cache_folder() / "answers" / code_hash()[:16])
+        return remember(view, cache_folder() / "answers" / code_hash()[:16], agreed)
 
     def general(self, name: str, limit: int | None) -> list[Item]:
         """General texts: those that were given for this run, else by the name that the recipe gives them."""

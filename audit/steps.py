@@ -128,7 +128,7 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
     for model in models:
         record = json.loads((model / "adaptation.json").read_text())
         source = Source(model.name, None, model, file_hashes(model), None)
-        view = job.pair.adapted if model == models[0] else load_pair(job.base, source, job.kind, job.prompted).adapted
+        view = job.pair.adapted if model == models[0] else _other(job, source)
         score = float(_right(view, items).mean())
         arms.append(Arm(name="adapted", seed=record["seed"], sha256=source.sha256, task=score))
     read = job.classifiers[1].treatment("probabilities", items)
@@ -140,6 +140,11 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
         arms=[arm.model_dump(mode="json") for arm in arms],
         preflight=job.pair.preflight,
     )
+
+
+def _other(job: Job, adapted: Source) -> View:
+    """Another seed's model, asked as the first one is."""
+    return load_pair(job.base, adapted, job.kind, job.prompted, job.recipe.audit.dtype).adapted
 
 
 def _right(view: View, items: Sequence[Item]) -> Array:

@@ -116,12 +116,29 @@ MASKED: dict[str, Callable[[Path], Path]] = {
         norm_rel_ebd="layer_norm", share_att_key=True,
     ),
     "modernbert": lambda folder: masked(folder, "ModernBertConfig", **SIZES, **SPECIAL),
+    # these three mind their padding, though it is masked
+    "fnet": lambda folder: masked(folder, "FNetConfig", **SIZES, max_position_embeddings=256),
+    "convbert": lambda folder: masked(folder, "ConvBertConfig", **SIZES, embedding_size=32, head_ratio=2),
+    "nystromformer": lambda folder: masked(
+        folder, "NystromformerConfig", **SIZES, num_landmarks=8, segment_means_seq_len=8
+    ),
     "electra": lambda folder: masked(folder, "ElectraConfig", **SIZES, embedding_size=16),
 }  # fmt: skip
 CAUSAL: dict[str, Callable[[Path], Path]] = {
     "gpt2": lambda folder: causal(folder, "GPT2Config", n_embd=32, n_layer=2, n_head=4, n_positions=512),
     "llama": lambda folder: causal(folder, "LlamaConfig", **GROUPED, max_position_embeddings=512),
     "mistral": lambda folder: causal(folder, "MistralConfig", **GROUPED, sliding_window=64),
+    "gpt_neo": lambda folder: causal(
+        folder, "GPTNeoConfig", hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]],
+        window_size=16, initializer_range=0.2,
+    ),
+    "phi3": lambda folder: causal(
+        folder, "Phi3Config", **GROUPED, pad_token_id=1, max_position_embeddings=512,
+        original_max_position_embeddings=64,
+        rope_parameters={"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 4,
+                         "long_factor": [1.0, 2.0, 4.0, 8.0], "original_max_position_embeddings": 64,
+                         "partial_rotary_factor": 1.0},
+    ),
     "falcon": lambda folder: causal(
         folder, "FalconConfig", hidden_size=32, num_hidden_layers=2, num_attention_heads=4
     ),

@@ -42,6 +42,8 @@ def test_two_ranks_answer_as_one(kind: Kind, tmp_path: Path, tiny_encoder: Path,
         assert heard.shape == alone.shape
         assert np.all(np.abs(heard - alone) <= 1e-5 * np.maximum(1, np.abs(alone)))
         assert np.allclose(np.load(tmp_path / f"few-{rank}.npy"), alone[:1], atol=1e-5)
+        assert "not enough memory" in (tmp_path / f"memory-{rank}.txt").read_text()
+        assert np.allclose(np.load(tmp_path / f"after-{rank}.npy"), alone, atol=1e-3)  # nobody is a question behind
         assert "pseudo_log_likelihood: " in (tmp_path / f"{rank}.txt").read_text()  # and no rank waits for another
 
 

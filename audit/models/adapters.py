@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
 
@@ -24,6 +27,7 @@ def is_adapter(source: Source) -> bool:
     return (source.folder / "adapter_config.json").is_file()
 
 
+@dataclass(frozen=True)
 class Adapted:
     """A base under an adapter.
 
@@ -38,43 +42,17 @@ class Adapted:
         Of the heads.
     grafted : bool
         Whether both sides are asked through the base's language-model head because the adapter's task has none.
+    virtual : int
+        Tokens of a learnt prompt, which take places of the context.
     """
 
-    def __init__(self, base: Source, adapted: Source, kind: Kind, dtype: Dtype) -> None:
-        settings = _settings(adapted)
-        carried = set(settings.get("modules_to_save") or ())
-        self.labels: list[str] = []
-        self.base_labels: list[str] = []
-        words: Words | None = None
-        model: Any
-        if settings.get("task_type") == "SEQ_CLS" or (kind == "vision" and carried):
-            self.labels = _labels(adapted, carried)
-            auto = AutoModelForImageClassification if kind == "vision" else AutoModelForSequenceClassification
-            model, missing = load_weights(auto, base, dtype, num_labels=len(self.labels), ignore_mismatched_sizes=True)
-            refuse_made_up(base, {name for name in missing if not carried & set(name.split("."))})
-            if not missing and labels_of(base) == self.labels:
-                self.base_labels = self.labels
-            if kind != "vision":
-                words = load_network(base, kind, dtype).words
-        else:
-            whole = load_vision(base, dtype) if kind == "vision" else load_network(base, kind, dtype)
-            model, words = whole.model, whole.words
-            if whole.classes is not None:
-                self.labels = self.base_labels = labels_of(base)
-        self.peft = _wrapped(model, base, adapted)
-        backbone: Any = model.base_model
-        self.grafted = words is not None and bool(self.labels)
-        if words is not None and self.grafted:
-            words = Words(graft(words.model, backbone))
-        self.base = Network(backbone, classes=model if self.base_labels else None, words=words)
-        self.adapted = Network(backbone, classes=self.peft if self.labels else None, words=words)
-        if self.peft.active_peft_config.is_prompt_learning:
-            if kind != "causal" or self.labels:
-                raise InputError(
-                    f"{adapted.id}: an adapter of type {settings['peft_type']} lives in the prompt; that is audited "
-                    "for completions of causal bases only"
-                )
-            self.adapted = Network(None, words=Words(self.peft, whole=True))
+    peft: Any
+    base: Network
+    adapted: Network
+    base_labels: list[str]
+    labels: list[str]
+    grafted: bool = False
+    virtual: int = 0
 
 
 def load_adapter(base: Source, adapted: Source, kind: Kind, dtype: Dtype = "float32") -> Adapted:
@@ -85,7 +63,39 @@ def load_adapter(base: Source, adapted: Source, kind: Kind, dtype: Dtype = "floa
     InputError
         If the adapter changes the base's own weights, does not fit the base, or brings no head for its classes.
     """
-    return Adapted(base, adapted, kind, dtype)
+    settings = _settings(adapted)
+    carried = set(settings.get("modules_to_save") or ())
+    labels: list[str] = []
+    base_labels: list[str] = []
+    words: Words | None = None
+    model: Any
+    if settings.get("task_type") == "SEQ_CLS" or (kind == "vision" and carried):
+        labels = _labels(adapted, carried)
+        auto = AutoModelForImageClassification if kind == "vision" else AutoModelForSequenceClassification
+        model, missing = load_weights(auto, base, dtype, num_labels=len(labels), ignore_mismatched_sizes=True)
+        refuse_made_up(base, {name for name in missing if not carried & set(name.split("."))})
+        base_labels = labels if not missing and labels_of(base) == labels else []
+        words = load_network(base, kind, dtype).words if kind != "vision" else None
+    else:
+        whole = load_vision(base, dtype) if kind == "vision" else load_network(base, kind, dtype)
+        model, words = whole.model, whole.words
+        labels = base_labels = labels_of(base) if whole.classes is not None else []
+    peft = _wrapped(model, base, adapted)
+    backbone: Any = model.base_model
+    grafted = words is not None and bool(labels)
+    if words is not None and grafted:
+        words = Words(graft(words.model, backbone))
+    off = Network(backbone, classes=model if base_labels else None, words=words)
+    if not peft.active_peft_config.is_prompt_learning:
+        on = Network(backbone, classes=peft if labels else None, words=words)
+        return Adapted(peft, off, on, base_labels, labels, grafted)
+    if kind != "causal" or labels:
+        raise InputError(
+            f"{adapted.id}: an adapter of type {settings['peft_type']} lives in the prompt; that is audited for "
+            "completions of causal bases only"
+        )
+    virtual = int(peft.active_peft_config.num_virtual_tokens)
+    return Adapted(peft, off, Network(None, words=Words(peft, whole=True)), [], [], virtual=virtual)
 
 
 def _settings(adapted: Source) -> dict[str, Any]:
@@ -110,28 +120,57 @@ def _wrapped(model: Any, base: Source, adapted: Source) -> Any:
     file = adapted.folder / "adapter_model.safetensors"
     if not file.is_file():
         raise InputError(f"{adapted.id}: there is no {file.name} in it; other formats are not loaded")
+    model.eval()
+    before = _answer(model)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*missing adapter keys")
-            peft = PeftModel.from_pretrained(model, str(adapted.folder))
-        placed = set(get_peft_model_state_dict(peft, save_embedding_layers=False))
+            peft = PeftModel.from_pretrained(model, str(adapted.folder)).eval()
+        placed = get_peft_model_state_dict(peft, save_embedding_layers=False)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, UserWarning) as error:
         raise InputError(f"{adapted.id}: the adapter does not fit the base {base.id} ({first_line(error)})") from None
+    own = peft.state_dict()
     with safe_open(file, framework="pt") as tensors:
-        foreign = sorted(set(tensors.keys()) - placed)
-    if foreign:
+        for name in sorted(set(tensors.keys()) - placed.keys()):
+            if ".base_layer." not in name or not torch.equal(tensors.get_tensor(name).to(own[name]), own[name]):
+                raise InputError(
+                    f"{adapted.id}: its file holds {name!r}, which is no part of the adapter on the base {base.id}; "
+                    "audit the merged checkpoint instead"
+                )
+    with peft.disable_adapter():
+        after = _answer(model)
+    if before.shape != after.shape or not torch.equal(before.nan_to_num(), after.nan_to_num()):
         raise InputError(
-            f"{adapted.id}: its file holds {foreign[0]!r}, which is no part of the adapter on the base {base.id}; "
-            "audit the merged checkpoint instead"
+            f"{adapted.id}: the adapter changes the base's own weights (init_lora_weights = "
+            f"{read_json(adapted.folder / 'adapter_config.json').get('init_lora_weights')!r}, say), so that switching "
+            "it off is not the base; audit the merged checkpoint instead"
         )
-    return peft.eval()
+    return peft
+
+
+def _answer(model: Any) -> torch.Tensor:
+    """What a model says to something, whatever it is."""
+    config = model.config
+    with torch.inference_mode():
+        if hasattr(config, "vocab_size"):
+            ids = torch.tensor([[5, 6, 7, 8, 9, 10]], device=model.device) % config.vocab_size
+            output = model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        else:
+            side = getattr(config, "image_size", None) or 64
+            height, width = side if isinstance(side, (list, tuple)) else (side, side)
+            shape = (1, getattr(config, "num_channels", 3), height, width)
+            output = model(
+                pixel_values=torch.linspace(-1, 1, math.prod(shape)).reshape(shape).to(model.device, model.dtype)
+            )
+    said: torch.Tensor = output[0]
+    return said.clone()
 
 
 def _labels(adapted: Source, carried: set[str]) -> list[str]:
     """Class names of an adapter's head: by its config, else as many as its head has rows."""
     if (adapted.folder / "config.json").is_file():
         config = load_config(adapted)
-        return [config.id2label[index] for index in range(config.num_labels)]
+        return [str(config.id2label.get(index, f"LABEL_{index}")) for index in range(config.num_labels)]
     path: Path = adapted.folder / "adapter_model.safetensors"
     with safe_open(path, framework="pt") as tensors:
         names = [name for name in tensors.keys() if set(name.split(".")) & (carried or {"classifier", "score"})]  # noqa: SIM118

@@ -12,6 +12,7 @@ import torch
 from accelerate.utils.memory import should_reduce_batch_size
 from numpy.typing import NDArray
 
+from audit.errors import InputError
 from audit.models.batch import Progress
 from audit.models.ranks import over_ranks
 from audit.view import Item, Kind, NotMeasurable
@@ -27,6 +28,10 @@ class Readout:
 
     prompt: str
     labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.prompt.count("{text}") != 1:
+            raise InputError(f"the prompt {self.prompt!r} does not hold {{text}} exactly once")
 
     def completion(self, label: str) -> str:
         """Return what the model would have to write for a label."""
@@ -61,19 +66,22 @@ class ModelView:
 
     def ask(self, question: str, items: Sequence[Item]) -> Array:
         """Answer one question about each item, in item order (see `audit.view.View`)."""
-        if not items:
-            raise NotMeasurable(question, "there are no items")
+        if len({_shape(item) for item in items}) != 1:
+            raise NotMeasurable(question, "it is asked of items of one sort: texts, images, pairs or as many options")
         with torch.inference_mode(), self._switched():
-            try:
-                answer = over_ranks(items, lambda share: self._answer(question, share))
-            except RuntimeError as error:
-                if not should_reduce_batch_size(error):
-                    raise
-                raise NotMeasurable(question, "not enough memory, even for one item at a time") from None
+            answer = over_ranks(items, lambda share: self._within_memory(question, share))
         if not np.isfinite(answer).all():
             bad = items[int(np.flatnonzero(~np.isfinite(answer).reshape(len(items), -1).all(axis=1))[0])]
             raise NotMeasurable(question, f"the model's answer for item {bad.id!r} is not finite")
         return answer
+
+    def _within_memory(self, question: str, items: Sequence[Item]) -> Array:
+        try:
+            return self._answer(question, items)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            raise NotMeasurable(question, "not enough memory, even for one item at a time") from None
 
     def treatment(self, question: str, items: Sequence[Item]) -> str:
         """Say what was done to items that could not be asked as they are; empty where nothing was."""
@@ -81,6 +89,12 @@ class ModelView:
 
     def _answer(self, question: str, items: Sequence[Item]) -> Array:
         raise NotImplementedError
+
+
+def _shape(item: Item) -> tuple[str, int]:
+    if item.options is not None:
+        return "options", len(item.options)
+    return "pair" if item.pair is not None else "image" if item.image is not None else "text", 1
 
 
 def softmax(logits: Array) -> Array:

@@ -22,6 +22,7 @@ def in_batches(
     progress: Progress | None = None,
     *,
     budget: int,
+    alike: bool = False,
 ) -> None:
     """Do some work for every position, in batches of positions of like size.
 
@@ -36,6 +37,8 @@ def in_batches(
         Told how many positions are done.
     budget : int
         Largest cost of a batch, padding included. One position alone may cost more.
+    alike : bool
+        Only positions of exactly the same size share a batch: no padding.
 
     Examples
     --------
@@ -49,6 +52,8 @@ def in_batches(
     while done < len(order):
         largest = max(1, sizes[order[done]])
         rows = order[done : done + max(1, budget // largest)]
+        if alike:
+            rows = [row for row in rows if sizes[row] == sizes[rows[0]]]
         try:
             work(rows)
         except RuntimeError as error:

@@ -19,12 +19,18 @@ Pool = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # hidden states (n,
 
 def token_means(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Average hidden states over the tokens of each text: (n, s, d) -> (n, d)."""
-    weights = (mask / mask.sum(dim=1, keepdim=True)).to(hidden.dtype)
-    return torch.einsum("bsd,bs->bd", hidden, weights)
+    weights = mask / mask.sum(dim=1, keepdim=True)
+    return torch.einsum("bsd,bs->bd", hidden.float(), weights)
 
 
 def pooled(
-    backbone: Any, sequences: Sequence[Sequence[int]], pad: int, pool: Pool, progress: Progress | None = None
+    backbone: Any,
+    sequences: Sequence[Sequence[int]],
+    pad: int,
+    pool: Pool,
+    progress: Progress | None = None,
+    *,
+    alike: bool = False,
 ) -> Array:
     """One vector a text.
 
@@ -37,6 +43,8 @@ def pooled(
     pool : callable
         From hidden states and mask to vectors.
     progress : callable, optional
+    alike : bool
+        The model minds padding: only texts of one length share a batch.
 
     Returns
     -------
@@ -46,17 +54,24 @@ def pooled(
     def answer(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return pool(backbone(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
 
-    return _rows(answer, sequences, pad, backbone.device, progress)
+    return _rows(answer, sequences, pad, backbone.device, progress, alike)
 
 
-def layer_means(backbone: Any, sequences: Sequence[Sequence[int]], pad: int, progress: Progress | None = None) -> Array:
+def layer_means(
+    backbone: Any,
+    sequences: Sequence[Sequence[int]],
+    pad: int,
+    progress: Progress | None = None,
+    *,
+    alike: bool = False,
+) -> Array:
     """Token means of every layer, embeddings first, shape (n, layers + 1, d)."""
 
     def answer(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         layers = backbone(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
         return torch.stack([token_means(layer, mask) for layer in layers], dim=1)
 
-    return _rows(answer, sequences, pad, backbone.device, progress)
+    return _rows(answer, sequences, pad, backbone.device, progress, alike)
 
 
 def _rows(
@@ -65,6 +80,7 @@ def _rows(
     pad: int,
     device: torch.device,
     progress: Progress | None,
+    alike: bool,
 ) -> Array:
     result: list[Array] = [np.empty(0)] * len(sequences)
 
@@ -73,5 +89,5 @@ def _rows(
         for row, value in zip(rows, values, strict=True):
             result[row] = value
 
-    in_batches([len(one) for one in sequences], work, progress, budget=token_budget(device))
+    in_batches([len(one) for one in sequences], work, progress, budget=token_budget(device), alike=alike)
     return np.stack(result)

@@ -104,12 +104,15 @@ def _numbers(values: torch.Tensor) -> Array:
 
 
 def _pixels(item: Item, processor: Any) -> torch.Tensor:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     path = Path(item.image or "")
     try:
         with Image.open(path) as image:
-            pixels: torch.Tensor = processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"]
+            if image.mode.startswith(("F", "I")):
+                raise ValueError(f"its pixels are of mode {image.mode}, not 8 bits a channel")
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            pixels: torch.Tensor = processor(images=upright, return_tensors="pt")["pixel_values"]
     except FileNotFoundError:
         raise InputError(f"item {item.id!r}: there is no image {path}") from None
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:

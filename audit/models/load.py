@@ -115,9 +115,14 @@ def load_pair(
         rows += said
     return Pair(
         _text_view(ours, tokenizer, base, base.sha256, kind, None if classifier else readout, labels_of(base)),
-        _text_view(network, theirs, adapted, adapted.sha256, kind, readout, labels_of(adapted), base=base),
+        _text_view(network, theirs, adapted, _beside(base, adapted), kind, readout, labels_of(adapted), base=base),
         rows,
     )
+
+
+def _beside(base: Source, adapted: Source) -> str:
+    """Name an adapted side: what it borrows from its base (tokenizer, head, pooling) is part of its answers."""
+    return adapted.sha256 if adapted.sha256 == base.sha256 else f"{adapted.sha256}@{base.sha256}"
 
 
 def _adapter_pair(base: Source, adapted: Source, kind: Kind, readout: Readout | None, dtype: Dtype) -> Pair:
@@ -134,12 +139,10 @@ def _adapter_pair(base: Source, adapted: Source, kind: Kind, readout: Readout | 
     tokenizer = load_tokenizer(base)
     own, rows = compare_tokenizers(tokenizer, adapted, base.id, mapped=False)
     loaded = load_adapter(base, adapted, kind, dtype)
-    prompt = None if loaded.labels else readout
+    prompt, off, less = None if loaded.labels else readout, loaded.peft.disable_adapter, loaded.virtual
     return Pair(
-        _text_view(
-            loaded.base, tokenizer, base, base.sha256, kind, prompt, loaded.base_labels, loaded.peft.disable_adapter
-        ),
-        _text_view(loaded.adapted, own, base, both, kind, prompt, loaded.labels),
+        _text_view(loaded.base, tokenizer, base, base.sha256, kind, prompt, loaded.base_labels, off, reserved=less),
+        _text_view(loaded.adapted, own, base, both, kind, prompt, loaded.labels, reserved=less),
         [*rows, GRAFTED] if loaded.grafted else rows,
     )
 
@@ -154,13 +157,14 @@ def _text_view(
     labels: list[str],
     switched: Callable[[], AbstractContextManager[Any]] = nullcontext,
     base: Source | None = None,
+    reserved: int = 0,
 ) -> TextView:
     """Make a view; an adapted side reads as much of a text as its base, and pools as it does."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"reserved": reserved}
     if kind == "sentence_encoder":
         base = base or source
         pool = read_pooling(pooling_of(base, source), network.backbone.device)
-        settings = {"pool": pool, "longest": longest_text(base)}
+        settings |= {"pool": pool, "longest": longest_text(base)}
     return TextView(network, tokenizer, id=id, kind=kind, labels=labels, readout=readout, switched=switched, **settings)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
-from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
+from audit.models.batch import padded
 from audit.models.source import Source
 from audit.models.weights import Dtype, load_config, load_weights, refuse_made_up, refuse_two_way
 from audit.view import Kind
 
-__all__ = ["Network", "Words", "graft", "load_network"]
+__all__ = ["Network", "Words", "graft", "load_network", "minds_padding", "stretches"]
 
 ROWS = 1024  # positions whose logits are held at once
 
@@ -31,8 +33,21 @@ class _Given(torch.nn.Module):
 
     hidden: torch.Tensor
 
-    def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPastAndCrossAttentions:
-        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=self.hidden)
+    def forward(self, *_: Any, **__: Any) -> _Output:
+        return _Output(self.hidden)
+
+
+class _Output:
+    """What backbones return: hidden states by name or first of all, and nothing else."""
+
+    def __init__(self, hidden: torch.Tensor) -> None:
+        self.last_hidden_state = hidden
+
+    def __getitem__(self, place: Any) -> Any:
+        return (self.last_hidden_state,)[place]
+
+    def __getattr__(self, name: str) -> None:
+        return None
 
 
 class Words:
@@ -55,7 +70,7 @@ class Words:
 
     def __init__(self, model: Any, *, whole: bool = False) -> None:
         self.model = model
-        self.packs = False if whole else None  # whether several sequences can share one row, once that is known
+        self.packed_length = None if whole else 0  # rows up to this length may hold several sequences; None: never
         self._head: Any = None
         self._whole = True if whole else None
 
@@ -92,9 +107,10 @@ class Words:
             rows = states[asked[begin : begin + ROWS]]
             logits = (rows if self._whole else self._logits(rows)).float()
             inside = (which >= begin) & (which < begin + ROWS)
-            parts.append(
-                (inside, logits[which[inside] - begin, tokens[inside]] - logits.logsumexp(-1)[which[inside] - begin])
-            )
+            chosen = logits[which[inside] - begin, tokens[inside]]
+            top = logits.amax(-1, keepdim=True)
+            total = logits.sub_(top).exp_().sum(-1).log_() + top[:, 0]  # logsumexp, without copies of all logits
+            parts.append((inside, chosen - total[which[inside] - begin]))
         answer = torch.empty(len(at), dtype=torch.float64)
         for inside, nats in parts:
             answer[inside.cpu()] = nats.double().cpu()
@@ -114,7 +130,9 @@ class Words:
         whole = self.model(**settings).logits[0]
         try:
             short = self._logits(self.model.base_model(**settings).last_hidden_state[0])
-        except (AttributeError, TypeError, ValueError, RuntimeError):  # a head that looks into its backbone
+        except (AttributeError, TypeError, ValueError, RuntimeError) as error:  # a head that looks into its backbone
+            if isinstance(error, RuntimeError) and should_reduce_batch_size(error):
+                raise
             return False
         return short.shape == whole.shape and torch.allclose(short, whole, rtol=1e-5, atol=1e-5)
 
@@ -170,3 +188,18 @@ def load_network(source: Source, kind: Kind, dtype: Dtype = "float32") -> Networ
     model, missing = load_weights(AutoModel, source, dtype)
     refuse_made_up(source, {name for name in missing if not name.startswith("pooler.")})
     return Network(model)
+
+
+def minds_padding(backbone: Any, ids: Sequence[int], pad: int) -> bool:
+    """Tell whether what a model makes of a text changes when masked padding stands behind it; the model is asked."""
+    beside, mask = padded([ids, [*ids, pad, pad, pad]], pad, backbone.device)
+    alone = backbone(input_ids=beside[:1, : len(ids)], attention_mask=mask[:1, : len(ids)]).last_hidden_state
+    among = backbone(input_ids=beside, attention_mask=mask).last_hidden_state[:1, : len(ids)]
+    rough = 1e-4 if alone.dtype == torch.float32 else 0.1
+    return alone.shape != among.shape or not torch.allclose(alone, among, rtol=rough, atol=rough)
+
+
+def stretches(backbone: Any) -> bool:
+    """Tell whether a model turns its positions by the longest text of a batch, so that company changes an answer."""
+    rope = getattr(backbone.config, "rope_parameters", None) or {}
+    return rope.get("rope_type") in ("longrope", "dynamic")

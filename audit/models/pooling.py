@@ -92,8 +92,14 @@ def pooling_of(base: Source, adapted: Source) -> Source:
 
 
 def _modules(source: Source) -> list[tuple[str, Path]]:
-    modules = read_json(source.folder / "modules.json")
-    return [(str(one["type"]).rsplit(".", 1)[-1], source.folder / str(one.get("path", ""))) for one in modules]
+    path = source.folder / "modules.json"
+    modules = read_json(path)
+    if not isinstance(modules, list) or any(not isinstance(one, dict) or "type" not in one for one in modules):
+        raise InputError(f"{path}: not a list of modules with a type each")
+    named = [(str(one["type"]).rsplit(".", 1)[-1], source.folder / str(one.get("path", ""))) for one in modules]
+    if [name for name, _ in named[:2]] != ["Transformer", "Pooling"]:
+        raise InputError(f"{path}: it does not begin with Transformer and Pooling, which is not known here")
+    return named
 
 
 def _how(name: str, folder: Path) -> list[str]:
@@ -105,6 +111,8 @@ def _refuse_more_than_pooling(source: Source) -> None:
     path, reading = source.folder / "config_sentence_transformers.json", source.folder / "sentence_bert_config.json"
     if path.is_file() and read_json(path).get("default_prompt_name"):
         raise InputError(f"{source.id}: it puts a default prompt before every text, which is not known here")
+    if path.is_file() and read_json(path).get("truncate_dim"):
+        raise InputError(f"{source.id}: it cuts its vectors short (truncate_dim), which is not known here")
     if reading.is_file() and read_json(reading).get("do_lower_case"):
         raise InputError(
             f"{source.id}: its sentence_bert_config.json lowers the case of texts, which is not known here"
@@ -114,7 +122,10 @@ def _refuse_more_than_pooling(source: Source) -> None:
 def longest_text(source: Source) -> int | None:
     """Return the number of tokens that the repository says are read of a text."""
     path = source.folder / "sentence_bert_config.json"
-    return read_json(path).get("max_seq_length") if path.is_file() else None
+    length = read_json(path).get("max_seq_length") if path.is_file() else None
+    if length is not None and not isinstance(length, int):
+        raise InputError(f"{path}: max_seq_length = {length!r} is not a number of tokens")
+    return length
 
 
 def _first(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, TypedDict
 
 import torch
@@ -25,6 +27,7 @@ class Row(TypedDict):
 
 
 EXPLAINED = "explained by adaptation"
+UNREAD = "not read by the installed version of transformers"
 
 # What an adaptation, or saving by another version, may legitimately change.
 EXPECTED = frozenset(
@@ -38,13 +41,6 @@ EXPECTED = frozenset(
         "torch_dtype",
         "dtype",
         "use_cache",
-        "classifier_dropout",
-        "gradient_checkpointing",
-        "hidden_dropout_prob",
-        "attention_probs_dropout_prob",
-        "attention_dropout",
-        "dropout",
-        "seq_classif_dropout",
         "classifier_activation",
         "classifier_pooling",
         "pad_token_id",
@@ -54,9 +50,12 @@ EXPECTED = frozenset(
         "output_attentions",
         "return_dict",
         "chunk_size_feed_forward",
-        "is_decoder",
         "quantization_config",
     ]
+)
+# Settings of training, and of how weights begin: what is asked of a model does not depend on them.
+TRAINING = re.compile(
+    r"dropout|pdrop|layerdrop|drop_path|drop_rate|initializer|init_std|summary_|gradient_checkpointing|task_specific"
 )
 
 
@@ -88,15 +87,34 @@ def compare_models(base: Any, adapted: Any, base_id: str, adapted_id: str, *, re
         left, right = ours.get(field), theirs.get(field)
         if left == right:
             continue
-        larger = field.endswith("vocab_size") and (resized or (left or 0) < (right or 0))  # new tokens, or padding
-        if field.split(".")[-1] not in EXPECTED and not larger:
+        if not _explained(base, field, left, right, resized):
             raise InputError(
                 f"{adapted_id}: its config has {field} = {right!r} where the base {base_id} has {left!r}; an "
                 "adaptation does not explain that, so answers would not be comparable"
             )
-        rows.append(Row(field=field, base=str(left), adapted=str(right), outcome=EXPLAINED))
+        outcome = EXPLAINED if field.split(".")[0] in _read(base) else UNREAD
+        rows.append(Row(field=field, base=str(left), adapted=str(right), outcome=outcome))
     _compare_buffers(base, adapted, base_id, adapted_id)
     return rows
+
+
+def _explained(base: Any, field: str, left: Any, right: Any, resized: bool) -> bool:
+    """Tell whether an adaptation, training or another version's habits explain a difference."""
+    name = field.split(".")[-1]
+    if name == "vocab_size":
+        return resized or (left or 0) < (right or 0)  # new tokens, or rows that fill the matrix up
+    if name == "position_embedding_type":  # that is dropped from a config where it is the usual one
+        return (left or "absolute") == (right or "absolute")
+    return name in EXPECTED or bool(TRAINING.search(field)) or field.split(".")[0] not in _read(base)
+
+
+def _read(model: Any) -> set[str]:
+    """Settings that the installed version knows of a model's config; others are carried along unread."""
+    try:
+        known = set(type(model.config)().to_dict())
+    except Exception:  # noqa: BLE001 (a config that cannot be made of nothing: all of its settings count)
+        known = set(model.config.to_dict())
+    return known | {"architectures", "transformers_version", "dtype", "backbone", "attention", "running dtype"}
 
 
 def _effective(model: Any) -> dict[str, Any]:
@@ -134,7 +152,12 @@ def _compare_buffers(base: Any, adapted: Any, base_id: str, adapted_id: str) -> 
 
 
 def _computed(model: Any) -> dict[str, torch.Tensor]:
-    return {
+    places = {
+        f"{name} (the place of the padding)": torch.tensor(-1 if part.padding_idx is None else part.padding_idx)
+        for name, part in model.named_modules()
+        if isinstance(part, torch.nn.Embedding) and "position" in name
+    }
+    return places | {
         f"{prefix}.{name}": getattr(part, name)
         for prefix, part in model.named_modules()
         for name in part._non_persistent_buffers_set
@@ -185,6 +208,9 @@ def compare_tokenizers(
         return base, []
     own = load_tokenizer(source)
     rows = _settings(base, own)
+    if _rules(base) != _rules(own):
+        outcome = "text that is not plain English may be split differently; see vocabulary for whose is used"
+        rows.append(Row(field="tokenizer rules", base=_rules(base)[:60], adapted=_rules(own)[:60], outcome=outcome))
     ours, theirs = base.get_vocab(), own.get_vocab()
     added = theirs.keys() - ours.keys()
     if any(theirs.get(token) != index for token, index in ours.items()):
@@ -227,6 +253,13 @@ def _settings(base: PreTrainedTokenizerBase, adapted: PreTrainedTokenizerBase) -
         outcome = "not used: texts are asked without a template"
         rows.append(Row(field="chat_template", base=_short(left), adapted=_short(right), outcome=outcome))
     return rows
+
+
+def _rules(tokenizer: PreTrainedTokenizerBase) -> str:
+    """How a tokenizer normalises and cuts text, before its vocabulary comes in."""
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    rules = json.loads(backend.to_str()) if backend is not None else {}
+    return json.dumps({part: rules.get(part) for part in ("normalizer", "pre_tokenizer", "post_processor")})
 
 
 def _short(template: Any) -> str:

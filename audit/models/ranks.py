@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from audit.view import Item, NotMeasurable
+from audit.view import Item
 
 __all__ = ["agreed", "launched", "leads", "over_ranks"]
 
@@ -55,23 +55,23 @@ def over_ranks(items: Sequence[Item], answer: Callable[[Sequence[Item]], Array])
 
     Raises
     ------
-    NotMeasurable
-        On every rank, if one cannot answer: none is left waiting.
+    Exception
+        On every rank, what one of them met: none is left waiting.
     """
     state = launched()
     if state is None:
         return answer(items)
     from accelerate.utils import gather_object
 
-    result: Array | NotMeasurable
+    result: Array | Exception
     mine = list(range(state.process_index, len(items), state.num_processes))
     try:
         result = answer([items[i] for i in mine]) if mine else np.empty(0)
-    except NotMeasurable as reason:
+    except Exception as reason:  # noqa: BLE001 (whatever it is, the other ranks wait for this one)
         result = reason
     shares = gather_object([(mine, result)])
     for _, share in shares:
-        if isinstance(share, NotMeasurable):
+        if isinstance(share, Exception):
             raise share
     rows = dict(pair for places, share in shares for pair in zip(places, share, strict=True))
     return np.stack([rows[i] for i in range(len(items))])

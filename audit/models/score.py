@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from numpy.typing import NDArray
 
 from audit.models.batch import Progress, in_batches, padded, token_budget
@@ -56,7 +57,12 @@ def windows(ids: Sequence[int], size: int) -> Iterator[tuple[int, int, int]]:
 
 
 def log_likelihoods(
-    words: Words, families: Sequence[Sequence[Scored]], pad: int, progress: Progress | None = None
+    words: Words,
+    families: Sequence[Sequence[Scored]],
+    pad: int,
+    progress: Progress | None = None,
+    *,
+    alike: bool = False,
 ) -> list[Array]:
     """Log-likelihood in nats of each sequence from a position on, given what precedes it.
 
@@ -68,6 +74,8 @@ def log_likelihoods(
         Sequences of one family may begin alike: the two sentences of a pair, one prompt with its options.
     pad : int
     progress : callable, optional
+    alike : bool
+        The model minds what else is in its batch: only sequences of one length share it, and none a row.
 
     Returns
     -------
@@ -81,11 +89,12 @@ def log_likelihoods(
     alone is checked on the first one; a model that cannot be asked so is asked one member after the other.
     """
     begins = np.cumsum([0, *(len(family) for family in families)])
+    trees = [_Tree(family) for family in families]
+    together = not alike and _packs(words, trees, pad)
     rows: list[tuple[_Tree, int]] = []  # and where the answers of its members begin
-    for family, begin in zip(families, begins, strict=False):
-        tree = _Tree(family)
-        if tree.branched and not _packs(words, tree, pad):
-            rows += [(_Tree([one]), begin + place) for place, one in enumerate(family)]
+    for tree, begin in zip(trees, begins, strict=False):
+        if tree.branched and not (together and _fits(words, tree)):
+            rows += [(_Tree([one]), begin + place) for place, one in enumerate(tree.family)]
         else:
             rows.append((tree, begin))
     answer = np.empty(begins[-1])
@@ -102,7 +111,8 @@ def log_likelihoods(
             if progress:
                 progress(before + now, len(rows))
 
-        in_batches([len(tree.inputs) for tree, _ in chosen], work, tell, budget=token_budget(words.model.device))
+        sizes = [len(tree.inputs) for tree, _ in chosen]
+        in_batches(sizes, work, tell, budget=token_budget(words.model.device), alike=alike)
         done += len(chosen)
     return np.split(answer, begins[1:-1])
 
@@ -169,20 +179,28 @@ def _score(trees: Sequence[_Tree], words: Words, pad: int, branched: bool) -> li
     ]
 
 
-def _packs(words: Words, tree: _Tree, pad: int) -> bool:
-    """Tell whether one row gives what its members give alone."""
+def _fits(words: Words, tree: _Tree) -> bool:
+    """Tell whether a family is short enough for one row: who sees whom is a matrix of its length squared."""
     window = getattr(words.model.config, "sliding_window", None)
-    if len(tree.inputs) > min(LONGEST_ROW, window or LONGEST_ROW):
-        return False
-    if words.packs is not None:
-        return words.packs
+    return len(tree.inputs) <= min(LONGEST_ROW, window or LONGEST_ROW)
+
+
+def _packs(words: Words, trees: Sequence[_Tree], pad: int) -> bool:
+    """Tell whether one row gives what its members give alone: for the longest row, and so for all shorter ones."""
+    packable = [tree for tree in trees if tree.branched and _fits(words, tree)]
+    tree = max(packable, key=lambda tree: len(tree.inputs), default=None)
+    if tree is None or words.packed_length is None or len(tree.inputs) <= words.packed_length:
+        return words.packed_length is not None
     expected = [float(_score([_Tree([one])], words, pad, branched=False)[0][0]) for one in tree.family]
     try:
         packed = _score([tree], words, pad, branched=True)[0]
-        words.packs = bool(np.allclose(packed, expected, rtol=1e-5, atol=1e-4))
-    except (ValueError, TypeError, IndexError, RuntimeError):  # a model that wants masks of its own making
-        words.packs = False
-    return words.packs
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:  # a model that wants masks of its own making
+        if isinstance(error, RuntimeError) and should_reduce_batch_size(error):
+            raise
+        packed = np.full(len(expected), np.nan)
+    relative, absolute = (1e-5, 1e-4) if words.model.dtype == torch.float32 else (1e-2, 0.1)
+    words.packed_length = len(tree.inputs) if np.allclose(packed, expected, relative, absolute) else None
+    return words.packed_length is not None
 
 
 # --- masked -----------------------------------------------------------------------------------------------------------
@@ -195,6 +213,8 @@ def masked_log_likelihoods(
     mask_token: int,
     pad: int,
     progress: Progress | None = None,
+    *,
+    alike: bool = False,
 ) -> list[Array]:
     """Log-probability in nats of each chosen token of a text, masked one at a time (Salazar et al., ACL 2020).
 
@@ -207,6 +227,8 @@ def masked_log_likelihoods(
         Those of each sequence that are scored.
     mask_token, pad : int
     progress : callable, optional
+    alike : bool
+        The model minds padding: only texts of one length share a batch.
 
     Returns
     -------
@@ -228,7 +250,8 @@ def masked_log_likelihoods(
         at = torch.tensor([k * ids_.shape[1] + asked[i][1] for k, i in enumerate(batch)], device=ids_.device)
         answer[batch] = words.log_probabilities(ids_, mask, at, torch.tensor(tokens, device=ids_.device)).numpy()
 
-    in_batches([len(sequences[row]) for row, _ in asked], work, progress, budget=token_budget(words.model.device))
+    sizes = [len(sequences[row]) for row, _ in asked]
+    in_batches(sizes, work, progress, budget=token_budget(words.model.device), alike=alike)
     ends = np.cumsum([len(chosen) for chosen in positions])[:-1]
     return np.split(answer, ends)
 
@@ -236,7 +259,14 @@ def masked_log_likelihoods(
 # --- classes ----------------------------------------------------------------------------------------------------------
 
 
-def class_logits(model: Any, sequences: Sequence[Sequence[int]], pad: int, progress: Progress | None = None) -> Array:
+def class_logits(
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    pad: int,
+    progress: Progress | None = None,
+    *,
+    alike: bool = False,
+) -> Array:
     """Logits of a sequence classifier, shape (n, labels)."""
     result = np.empty((len(sequences), model.config.num_labels))
 
@@ -244,5 +274,5 @@ def class_logits(model: Any, sequences: Sequence[Sequence[int]], pad: int, progr
         ids, mask = padded([sequences[row] for row in rows], pad, model.device)
         result[rows] = model(input_ids=ids, attention_mask=mask).logits.double().cpu().numpy()
 
-    in_batches([len(one) for one in sequences], work, progress, budget=token_budget(model.device))
+    in_batches([len(one) for one in sequences], work, progress, budget=token_budget(model.device), alike=alike)
     return result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from difflib import SequenceMatcher
@@ -11,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from audit.errors import InputError
 from audit.models.ask import ModelView, Readout, softmax
 from audit.models.embed import Pool, layer_means, pooled, token_means
-from audit.models.network import Network, Words
+from audit.models.network import Network, Words, minds_padding, stretches
 from audit.models.score import Scored, class_logits, log_likelihoods, masked_log_likelihoods, windows
 from audit.models.tokens import context, pad_token, tokenizer_hash
 from audit.view import Item, Kind, NotMeasurable, answer_texts
@@ -42,6 +45,8 @@ class TextView(ModelView):
         From hidden states to a text's embedding.
     longest : int, optional
         Tokens that are read, where the repository says less than the model can.
+    reserved : int
+        Places of the context that a learnt prompt takes.
     switched : callable, optional
         See `ModelView`.
     """
@@ -57,6 +62,7 @@ class TextView(ModelView):
         readout: Readout | None = None,
         pool: Pool = token_means,
         longest: int | None = None,
+        reserved: int = 0,
         switched: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self._network, self._tokenizer, self._pool = network, tokenizer, pool
@@ -65,11 +71,23 @@ class TextView(ModelView):
         self._pad = pad_token(model, tokenizer)
         if network.classes is not None:
             self._pad = pad_token(network.classes, tokenizer)
-        self._context = min(context(model, tokenizer), longest or 10**9)
-        parts = [id, tokenizer_hash(tokenizer)[:16], f"{model.dtype}".removeprefix("torch.")]
+        self._context = min(context(model, tokenizer), longest or 10**9) - reserved
+        self._alike: bool | None = None  # whether only texts of one length may share a batch, once that is known
+        parts = [id, tokenizer_hash(tokenizer)[:16], f"{model.dtype}".removeprefix("torch."), str(self._context)]
         if self._readout is not None:
-            labels, parts = self._readout.labels, [*parts, self._readout.prompt, ",".join(self._readout.labels)]
+            labels = self._readout.labels
+            parts.append(json.dumps([self._readout.prompt, *labels]))
+            self._refuse_labels_that_begin_another(labels)
         super().__init__(id="/".join(parts), kind=kind, labels=labels, switched=switched)
+
+    def _refuse_labels_that_begin_another(self, labels: Sequence[str]) -> None:
+        """Refuse label names of which one is the beginning of another: the longer one could never be likelier."""
+        ids = {label: self._ids([f" {label}"], special=False)[0] for label in labels}
+        for short, long in itertools.permutations(labels, 2):
+            if ids[long][: len(ids[short])] == ids[short]:
+                raise InputError(
+                    f"the label {short!r} begins the label {long!r}, which could then never be the likelier"
+                )
 
     def _answer(self, question: str, items: Sequence[Item]) -> Array:
         if question in ("probabilities", "logits"):
@@ -123,7 +141,15 @@ class TextView(ModelView):
         for text, one in zip(texts, ids, strict=True):
             if not one:
                 raise NotMeasurable(question, f"the text {text!r} has no tokens")
+        self._look_at_padding(ids[0])
         return ids
+
+    def _look_at_padding(self, ids: list[int]) -> None:
+        """Find out once whether this model minds its padding, masked or not."""
+        backbone = self._network.backbone
+        if self._alike is None:
+            some = ids[: max(1, self._context - 3)]
+            self._alike = backbone is not None and (stretches(backbone) or minds_padding(backbone, some, self._pad))
 
     def _features(self, question: str, texts: Sequence[str]) -> Array:
         backbone = self._network.backbone
@@ -131,8 +157,8 @@ class TextView(ModelView):
             raise NotMeasurable(question, "an adapter that lives in the prompt has no features of its own")
         sequences = self._read(question, texts)
         if question == "layer_means":
-            return layer_means(backbone, sequences, self._pad, self.progress)
-        return pooled(backbone, sequences, self._pad, self._pool, self.progress)
+            return layer_means(backbone, sequences, self._pad, self.progress, alike=bool(self._alike))
+        return pooled(backbone, sequences, self._pad, self._pool, self.progress, alike=bool(self._alike))
 
     def _classes(self, question: str, items: Sequence[Item]) -> Array:
         if not self.labels:
@@ -141,7 +167,8 @@ class TextView(ModelView):
 
     def _classify(self, question: str, texts: list[str]) -> Array:
         if self._readout is None:
-            logits = class_logits(self._network.classes, self._read(question, texts), self._pad, self.progress)
+            read = self._read(question, texts)
+            logits = class_logits(self._network.classes, read, self._pad, self.progress, alike=bool(self._alike))
         else:
             before, after = self._readout.prompt.split("{text}")
             completions = tuple(self._readout.completion(label) for label in self.labels)
@@ -175,7 +202,7 @@ class TextView(ModelView):
                 families[-1] += pieces  # the two sentences of a pair
             else:
                 families += [[piece] for piece in pieces]
-        nats = log_likelihoods(self._words(question), families, self._pad, self.progress)
+        nats = self._score(question, families)
         sums = np.zeros(len(texts))
         np.add.at(sums, owners, np.concatenate(nats))
         return sums.reshape(len(items), 2) if pairs else sums
@@ -193,7 +220,10 @@ class TextView(ModelView):
         """Log-likelihood of each option after its prompt, shape (n, options)."""
         families = []
         known: dict[str, list[int]] = {}
-        for context_, choices in zip(self._ids(prompts), options, strict=True):
+        frame = self._ids([""])[0]
+        for prompt, choices in zip(self._ids(prompts), options, strict=True):
+            head, tail = _framed(prompt, frame)  # what closes a text does not stand between prompt and option
+            before = prompt[: len(prompt) - tail] if len(prompt) > head + tail or not head else prompt[:head]
             family = []
             for choice in choices:
                 if choice not in known:
@@ -201,10 +231,14 @@ class TextView(ModelView):
                 ids = known[choice]
                 if not ids or len(ids) >= self._context:
                     raise NotMeasurable(question, f"the option {choice!r} has {len(ids)} tokens")
-                before = context_[-(self._context - len(ids)) :] or self._start(question)
-                family.append(Scored([*before, *ids], len(before)))
+                kept = before[-(self._context - len(ids)) :] or self._start(question)
+                family.append(Scored([*kept, *ids], len(kept)))
             families.append(family)
-        return np.stack(log_likelihoods(self._words(question), families, self._pad, self.progress))
+        return np.stack(self._score(question, families))
+
+    def _score(self, question: str, families: list[list[Scored]]) -> list[Array]:
+        alike = self._network.backbone is not None and stretches(self._network.backbone)
+        return log_likelihoods(self._words(question), families, self._pad, self.progress, alike=alike)
 
     def _start(self, question: str) -> list[int]:
         start = self._tokenizer.bos_token_id
@@ -234,7 +268,9 @@ class TextView(ModelView):
                 raise NotMeasurable(question, f"item {item.id!r} has a text without a token to mask")
         parts = [part for row, ids in enumerate(whole) for part in self._windowed(row, ids, positions[row])]
         sequences, places, owners = zip(*parts, strict=True)
-        nats = masked_log_likelihoods(words, sequences, places, masked, self._pad, self.progress)
+        self._look_at_padding(sequences[0])
+        alike = bool(self._alike)
+        nats = masked_log_likelihoods(words, sequences, places, masked, self._pad, self.progress, alike=alike)
         sums = np.zeros(len(texts))
         np.add.at(sums, list(owners), [part.sum() for part in nats])
         answer = sums / [len(chosen) for chosen in positions] if question == "ll-changed" else sums
@@ -248,13 +284,18 @@ class TextView(ModelView):
             yield list(ids), sorted(positions), row
             return
         outer = self._ids([""])[0]
-        head = next((k for k, token in enumerate(outer) if ids[k] != token), len(outer))
-        tail = len(outer) - head
+        head, tail = _framed(ids, outer)
         middle = ids[head : len(ids) - tail]
         for begin, end, first in windows(middle, self._context - len(outer)):
             scored = [i - begin for i in sorted(positions) if first + head <= i < end + head]
             if scored:
                 yield [*ids[:head], *middle[begin:end], *ids[len(ids) - tail :]], scored, row
+
+
+def _framed(ids: Sequence[int], frame: Sequence[int]) -> tuple[int, int]:
+    """How many special tokens stand before a text and how many behind it; ``frame`` is what is put around nothing."""
+    head = next((k for k, token in enumerate(frame) if k >= len(ids) or ids[k] != token), len(frame))
+    return head, len(frame) - head
 
 
 def _shared(first: Sequence[int], second: Sequence[int]) -> tuple[set[int], set[int]]:

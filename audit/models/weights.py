@@ -45,7 +45,7 @@ def load_config(source: Source) -> Any:
     """Read a model's config, without remote code."""
     try:
         return AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001 (whatever a config makes its class raise, it cannot be used)
         raise InputError(f"{source.id}: its config cannot be used ({first_line(error)})") from None
 
 
@@ -85,7 +85,9 @@ def read_json(path: Path) -> Any:
     """Read a JSON file of a model's folder."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError:
         raise InputError(f"{path}: not valid JSON") from None
 
 
@@ -98,9 +100,10 @@ def first_line(error: BaseException) -> str:
 def labels_of(source: Source) -> list[str]:
     """Class names of a classifier's config, in order; none where the checkpoint is no classifier."""
     config = load_config(source)
-    if not any("Classification" in name for name in config.architectures or []):
+    heads = ("ForSequenceClassification", "ForImageClassification")
+    if not any(name.endswith(heads) for name in config.architectures or []):
         return []
-    return [config.id2label[index] for index in range(config.num_labels)]
+    return [str(config.id2label.get(index, f"LABEL_{index}")) for index in range(config.num_labels)]
 
 
 # --- kinds ------------------------------------------------------------------------------------------------------------
@@ -122,7 +125,10 @@ def model_kind(folder: Path) -> Kind:
 
 
 def _is_causal(architectures: list[str] | None) -> bool:
-    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures or [])
+    return any(
+        name.endswith(("ForCausalLM", "LMHeadModel")) and not name.endswith("WithLMHeadModel")
+        for name in architectures or []
+    )
 
 
 def _is_vision(model_type: str | None) -> bool:
@@ -150,7 +156,8 @@ def refuse_wrong_kind(source: Source, config: Any, kind: Kind) -> None:
     clip, vision = hasattr(config, "vision_config") and hasattr(config, "text_config"), _is_vision(config.model_type)
     own = "clip" if clip else "vision" if vision else "causal" if _is_causal(names) else "text"
     wanted = kind if kind in ("clip", "vision", "causal") else "text"
-    if own != wanted and not (kind == "causal" and not names and own == "text"):
+    unsaid = kind == "causal" and not names and own == "text"  # its papers say nothing: the model itself is asked
+    if own != wanted and not unsaid and not (kind == "sentence_encoder" and own == "causal"):
         raise InputError(f"{source.id}: its architecture is {what}, which is not of kind {kind!r}")
 
 
@@ -164,8 +171,11 @@ def refuse_two_way(source: Source, backbone: Any) -> None:
     """
     ids = torch.tensor([[5, 6, 7], [5, 8, 9]], device=backbone.device) % backbone.config.get_text_config().vocab_size
     with torch.inference_mode():
-        first = backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
-    if not torch.allclose(first[0], first[1], rtol=1e-5, atol=1e-6):
+        try:
+            first = backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
+        except AttributeError:
+            raise InputError(f"{source.id}: {type(backbone).__name__} has no hidden states to ask for") from None
+    if first.isfinite().all() and not torch.allclose(first[0], first[1], rtol=1e-5, atol=1e-6):
         raise InputError(
             f"{source.id}: {type(backbone).__name__} looks ahead, so it is not of kind 'causal'; use kind = 'encoder'"
         )

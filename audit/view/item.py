@@ -42,9 +42,22 @@ class Item(BaseModel):
     def _one_content(self) -> Item:
         if (self.prompt is None) != (self.options is None):
             raise ValueError("a prompt needs options, and options need a prompt")
+        said = (self.id, self.cluster, self.text, *(self.pair or ()), self.prompt, *(self.options or ()))
+        if any(not _is_unicode(one) for one in said if one):
+            raise ValueError("a text holds half a character (a lone surrogate); it is not Unicode")
+        if self.options == ():
+            raise ValueError("a prompt needs at least one option")
         if sum(x is not None for x in (self.text, self.image, self.pair, self.prompt)) != 1:
             raise ValueError("an item is exactly one of text, image, pair, prompt + options")
         return self
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fingerprint(items: Iterable[Item]) -> str:
@@ -85,7 +98,7 @@ def read_items(path: Path) -> list[Item]:
     items, seen = [], set()
     for number, row in enumerate(rows, start=1):
         try:
-            fields = {str(key): value for key, value in row.items() if value is not None}
+            fields = {str(key): value for key, value in row.items() if value is not None and value == value}  # not NaN
             item = Item.model_validate({"cluster": fields.get("id"), **fields})
         except (ValidationError, AttributeError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "not an object"

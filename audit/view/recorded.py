@@ -16,6 +16,7 @@ from audit.view.question import Kind, NotMeasurable, View
 __all__ = ["record", "replay"]
 
 Array = NDArray[np.float64]
+VECTORS = ("probabilities", "logits", "embedding", "option_log_likelihood", "option_token_count")
 
 
 class _Replay:
@@ -36,10 +37,8 @@ class _Replay:
         values: Array = rows.loc[[item.id for item in items]].to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
             raise NotMeasurable(question, "a recorded answer is missing or not finite")
-        if question == "probabilities" and items and items[0].pair is not None:
-            return values.reshape(len(items), 2, -1)
-        if question in ("embedding", "option_log_likelihood", "option_token_count"):
-            return values  # a vector an item, however short
+        if question in VECTORS:  # however short
+            return values.reshape(len(items), 2, -1) if items and items[0].pair is not None else values
         return values[:, 0] if values.shape[1] == 1 else values
 
     def treatment(self, question: str, items: Sequence[Item]) -> str:
@@ -82,7 +81,15 @@ def replay(table: pd.DataFrame, *, id: str = "replay", kind: Kind = "encoder", l
 
 
 def record(view: View, question: str, items: Sequence[Item]) -> pd.DataFrame:
-    """Ask a view and write its answers as a table that `replay` reads."""
+    """Ask a view and write its answers as a table that `replay` reads.
+
+    Raises
+    ------
+    NotMeasurable
+        If the view has no answer, or the answer is no vector an item (``layer_means``).
+    """
+    if question == "layer_means":
+        raise NotMeasurable(question, "a table holds vectors, not layers of them; use remember")
     answers = view.ask(question, items).reshape(len(items), -1)
     width = answers.shape[1]
     return pd.DataFrame(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from audit.errors import InputError
 from audit.view.item import Item
 from audit.view.question import View
 
@@ -25,8 +26,8 @@ Array = NDArray[np.float64]
 class _Remembered:
     """A view whose answers are kept in a folder."""
 
-    def __init__(self, view: View, folder: Path) -> None:
-        self._view, self._folder = view, folder
+    def __init__(self, view: View, folder: Path, agreed: Callable[[bool], bool]) -> None:
+        self._view, self._folder, self._agreed = view, folder, agreed
         self.id, self.kind, self.labels = view.id, view.kind, view.labels
 
     def ask(self, question: str, items: Sequence[Item]) -> Array:
@@ -34,7 +35,8 @@ class _Remembered:
         asked = {"view": self.id, "question": question, "items": _hash("\n".join(sorted(set(names))))}
         path = self._folder / f"{_hash(json.dumps(asked))}.parquet"
         known = _read(path, asked)
-        if known is not None and known.keys() == set(names):
+        missing = known is None or known.keys() != set(names)
+        if not self._agreed(missing) and known is not None:
             return np.stack([known[name] for name in names])
         known = dict(zip(names, self._view.ask(question, items), strict=True))
         _write(path, asked, list(known), np.stack(list(known.values())))
@@ -51,7 +53,12 @@ def _hash(content: str | bytes) -> str:
 def _name(item: Item) -> str:
     """What an item says, an image's pixels included; ids, clusters and labels are not asked."""
     content = item.model_dump_json(include={"text", "pair", "prompt", "options"})
-    return _hash(content) if item.image is None else _hash(Path(item.image).read_bytes())
+    if item.image is None:
+        return _hash(content)
+    try:
+        return _hash(Path(item.image).read_bytes())
+    except OSError as error:
+        raise InputError(f"item {item.id!r}: {item.image} cannot be read ({error.strerror})") from None
 
 
 def _read(path: Path, asked: dict[str, str]) -> dict[str, Array] | None:
@@ -88,7 +95,7 @@ def _write(path: Path, asked: dict[str, str], names: Sequence[str], answer: Arra
             Path(temporary).unlink(missing_ok=True)
 
 
-def remember(view: View, folder: Path) -> View:
+def remember(view: View, folder: Path, agreed: Callable[[bool], bool] = bool) -> View:
     """Keep a view's answers in a folder, by what decides them: asked once, read ever after, in any order.
 
     Parameters
@@ -97,10 +104,12 @@ def remember(view: View, folder: Path) -> View:
         Its id stands for weights, tokenizer and precision.
     folder : Path
         One parquet file a question and set of items: a hash of what each item says, and the answer. No text.
+    agreed : callable
+        On several ranks, what the first one says of whether to ask: all ask, or none.
 
     Returns
     -------
     View
         The same view, so the same id. A file that is torn, or is the answer to something else, counts as absent.
     """
-    return _Remembered(view, folder)
+    return _Remembered(view, folder, agreed)
