@@ -118,7 +118,8 @@ def test_a_model_that_looks_back_a_little_is_packed_only_as_far_as_it_was_checke
     view, tokenizer = load_base(resolve(str(folder)), "causal"), AutoTokenizer.from_pretrained(folder)
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     short = Item(id="s", cluster="s", prompt="It", options=(" is", " was"))
-    endings = ("went home early", "stayed until the evening", "sold the boat to a friend", "never came back again")
+    endings = ("went home early", "stayed until the evening", "sold the boat to a friend", "never came back again",
+               "wrote a letter to the council", "asked for his money", "laughed and paid")  # fmt: skip
     long = Item(id="l", cluster="l", prompt="The old man", options=tuple(f" {ending}" for ending in endings))
     for item in (short, long):
         prompt = tokenizer(item.prompt)["input_ids"]
@@ -129,6 +130,19 @@ def test_a_model_that_looks_back_a_little_is_packed_only_as_far_as_it_was_checke
             assert got == pytest.approx(
                 sum(float(steps[i - 1, ids[i]]) for i in range(len(prompt), len(ids))), abs=1e-3
             )
+
+
+def test_a_model_that_stretches_its_positions_is_asked_without_company(tmp_path: Path) -> None:
+    """With longrope the longest text of a batch decides how all of it is turned: a short one is not asked beside it."""
+    folder = families.CAUSAL["phi3"](tmp_path / "phi3")
+    view, tokenizer = load_base(resolve(str(folder)), "causal"), AutoTokenizer.from_pretrained(folder)
+    text = TEXTS[0].text or ""
+    words = tokenizer(text)["input_ids"]
+    parts = [Item(id=str(n), cluster="c", text=tokenizer.decode(words[:n])) for n in (50, 60, 70, 80)]
+    for question in ("log_likelihood", "embedding"):
+        together = view.ask(question, parts)
+        alone = np.concatenate([view.ask(question, [item]) for item in parts])
+        assert np.allclose(together, alone, rtol=1e-5, atol=1e-5), question
 
 
 def test_what_closes_a_text_does_not_stand_before_an_option(llama: Path, tmp_path: Path) -> None:
