@@ -117,7 +117,7 @@ def test_a_model_that_looks_back_a_little_is_packed_only_as_far_as_it_was_checke
     folder = families.CAUSAL["gpt_neo"](tmp_path / "neo")
     view, tokenizer = load_base(resolve(str(folder)), "causal"), AutoTokenizer.from_pretrained(folder)
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
-    short = Item(id="s", cluster="s", prompt="It", options=(" is", " was"))
+    short = Item(id="s", cluster="s", prompt="It", options=(" is early", " was early"))
     endings = ("went home early", "stayed until the evening", "sold the boat to a friend", "never came back again",
                "wrote a letter to the council", "asked for his money", "laughed and paid")  # fmt: skip
     long = Item(id="l", cluster="l", prompt="The old man", options=tuple(f" {ending}" for ending in endings))
