@@ -17,6 +17,7 @@ from audit.items import passages
 from audit.models.ask import Readout
 from audit.models.load import load_base, load_pair
 from audit.models.source import resolve
+from audit.models.tokens import continuation
 from audit.view import Item, Kind, NotMeasurable, record, remember
 from tests import families
 
@@ -170,6 +171,24 @@ def test_what_closes_a_text_does_not_stand_before_an_option(llama: Path, tmp_pat
     expected = sum(float(steps[i - 1, ids[i]]) for i in range(len(prompt) - 1, len(ids)))
     view = load_base(resolve(str(folder)), "causal")
     assert view.ask("option_log_likelihood", [item])[0, 0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_continuation_has_the_space_it_was_given_and_no_second_one(llama: Path) -> None:
+    from tokenizers import Tokenizer, models, normalizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    raw: Any = Tokenizer(models.BPE())
+    prepended = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]  # as Llama 2 has it
+    raw.normalizer = normalizers.Sequence(prepended)
+    raw.train_from_iterator(["the shop was a shop", "it is open"], trainers.BpeTrainer(vocab_size=1))  # letters alone
+    fast: Any = PreTrainedTokenizerFast
+    prepending = fast(tokenizer_object=raw)
+    whole, prompt = (prepending(text)["input_ids"] for text in ("the shop was open", "the shop was"))
+    assert whole == [*prompt, *continuation(prepending, " open")]
+    assert whole != [*prompt, *prepending(" open", add_special_tokens=False)["input_ids"]]
+    bytes_ = AutoTokenizer.from_pretrained(llama)
+    for text in (" open", "ly", " very good"):
+        assert bytes_.decode(continuation(bytes_, text)) == text
 
 
 def test_a_label_that_begins_another_is_refused(llama: Path) -> None:

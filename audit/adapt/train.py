@@ -26,7 +26,7 @@ from audit.errors import InputError
 from audit.models.ask import Readout
 from audit.models.batch import Progress, padded
 from audit.models.source import Source
-from audit.models.tokens import context, load_tokenizer, pad_token
+from audit.models.tokens import context, continuation, load_tokenizer, pad_token
 from audit.models.weights import best_device, load_weights
 from audit.recipe import Full, Lora
 from audit.view import Item, Kind
@@ -152,7 +152,7 @@ def _completion(item: Item, readout: Readout, tokenizer: PreTrainedTokenizerBase
     """Prompt and label name as one sequence; only the label name carries loss."""
     before, after = readout.prompt.split("{text}")
     prompt = tokenizer(before + (item.text or "") + after)["input_ids"]
-    answer = tokenizer(readout.completion(item.label or ""), add_special_tokens=False)["input_ids"]
+    answer = continuation(tokenizer, readout.completion(item.label or ""))
     prompt = prompt[-(max_length - len(answer)) :]
     return {"input_ids": [*prompt, *answer], "labels": [-100] * len(prompt) + answer}
 

@@ -18,7 +18,7 @@ from audit.models.ask import ModelView, Readout, softmax
 from audit.models.embed import Pool, layer_means, pooled, token_means
 from audit.models.network import Network, Words, minds_padding, stretches
 from audit.models.score import Scored, class_logits, log_likelihoods, masked_log_likelihoods, windows
-from audit.models.tokens import context, pad_token, tokenizer_hash
+from audit.models.tokens import context, continuation, pad_token, tokenizer_hash
 from audit.view import Item, Kind, NotMeasurable, answer_texts
 
 __all__ = ["TextView"]
@@ -82,7 +82,7 @@ class TextView(ModelView):
 
     def _refuse_labels_that_begin_another(self, labels: Sequence[str]) -> None:
         """Refuse label names of which one is the beginning of another: the longer one could never be likelier."""
-        ids = {label: self._ids([f" {label}"], special=False)[0] for label in labels}
+        ids = {label: continuation(self._tokenizer, f" {label}") for label in labels}
         for short, long in itertools.permutations(labels, 2):
             if ids[long][: len(ids[short])] == ids[short]:
                 raise InputError(
@@ -117,7 +117,7 @@ class TextView(ModelView):
         if question in ("log_likelihood", "pseudo_log_likelihood", "pll-unchanged", "ll-changed"):
             how = "they were read in windows that overlap by half, so that every token is scored once"
         elif options:
-            room -= max(len(ids) for ids in self._ids(sorted(options), special=False))
+            room -= max(len(continuation(self._tokenizer, option)) for option in options)
             how = "their beginning was cut off"
         lengths = [len(ids) for ids in self._ids(texts, special=question != "log_likelihood")]
         longer = sum(length > room for length in lengths)
@@ -213,7 +213,8 @@ class TextView(ModelView):
         if len({len(one) for one in options}) > 1:
             raise NotMeasurable(question, "items have different numbers of options; ask them apart")
         if question == "option_token_count":
-            return np.array([[len(ids) for ids in self._ids(one, special=False)] for one in options], dtype=np.float64)
+            counts = [[len(continuation(self._tokenizer, one)) for one in choices] for choices in options]
+            return np.array(counts, dtype=np.float64)
         return self._complete(question, prompts, options)
 
     def _complete(self, question: str, prompts: Sequence[str], options: Sequence[Sequence[str]]) -> Array:
@@ -227,7 +228,7 @@ class TextView(ModelView):
             family = []
             for choice in choices:
                 if choice not in known:
-                    known[choice] = self._ids([choice], special=False)[0]
+                    known[choice] = continuation(self._tokenizer, choice)
                 ids = known[choice]
                 if not ids or len(ids) >= self._context:
                     raise NotMeasurable(question, f"the option {choice!r} has {len(ids)} tokens")

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from audit.errors import InputError
 from audit.models.source import Source
 
-__all__ = ["context", "load_tokenizer", "pad_token", "tokenizer_hash"]
+__all__ = ["context", "continuation", "load_tokenizer", "pad_token", "tokenizer_hash"]
 
 UNSAID = 2048  # tokens that are read where neither model nor tokenizer says how many it can
 
@@ -48,6 +48,18 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     rules = backend.to_str() if backend is not None else json.dumps(sorted(tokenizer.get_vocab().items()))
     special = json.dumps({name: str(token) for name, token in sorted(tokenizer.special_tokens_map.items())})
     return hashlib.sha256(f"{rules}\n{special}".encode()).hexdigest()
+
+
+def continuation(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Return the tokens of a text as the continuation of another.
+
+    A tokenizer may put a space of its own before what it takes for the beginning (Llama 2 does): a continuation is
+    tokenised behind a letter, which is then taken away. Where the two grow together, it is tokenised by itself.
+    """
+    letter, both, alone = (
+        list(tokenizer(one, add_special_tokens=False)["input_ids"]) for one in ("a", f"a{text}", text)
+    )
+    return both[len(letter) :] if both[: len(letter)] == letter else alone
 
 
 def pad_token(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
