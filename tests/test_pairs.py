@@ -171,6 +171,10 @@ def test_what_closes_a_text_does_not_stand_before_an_option(llama: Path, tmp_pat
     expected = sum(float(steps[i - 1, ids[i]]) for i in range(len(prompt) - 1, len(ids)))
     view = load_base(resolve(str(folder)), "causal")
     assert view.ask("option_log_likelihood", [item])[0, 0] == pytest.approx(expected, abs=1e-4)
+    nothing, text = item.model_copy(update={"prompt": ""}), Item(id="t", cluster="t", text=" open")
+    assert view.ask("option_log_likelihood", [nothing])[0, 0] == pytest.approx(
+        view.ask("log_likelihood", [text])[0], abs=1e-4
+    )
 
 
 def test_a_continuation_has_the_space_it_was_given_and_no_second_one(llama: Path) -> None:

@@ -86,7 +86,7 @@ def log_likelihoods(
     -----
     A family becomes one row: what its members share stands in it once, and every token sees its own predecessors
     only. The last token of a sequence predicts nothing and is not computed. That a row gives what its members give
-    alone is checked on the first one; a model that cannot be asked so is asked one member after the other.
+    alone is checked on the longest one; a model that cannot be asked so is asked one member after the other.
     """
     begins = np.cumsum([0, *(len(family) for family in families)])
     trees = [_Tree(family) for family in families]

@@ -221,10 +221,9 @@ class TextView(ModelView):
         """Log-likelihood of each option after its prompt, shape (n, options)."""
         families = []
         known: dict[str, list[int]] = {}
-        frame = self._ids([""])[0]
+        _, closing = _framed(self._ids(["a"])[0], self._ids([""])[0])
         for prompt, choices in zip(self._ids(prompts), options, strict=True):
-            head, tail = _framed(prompt, frame)  # what closes a text does not stand between prompt and option
-            before = prompt[: len(prompt) - tail] if len(prompt) > head + tail or not head else prompt[:head]
+            before = prompt[: len(prompt) - closing]  # what closes a text does not stand between prompt and option
             family = []
             for choice in choices:
                 if choice not in known:
