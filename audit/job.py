@@ -87,8 +87,12 @@ class Job:
     def pair(self) -> Pair:
         """Base and adapted, loaded together."""
         assert self.adapted is not None
-        pair = load_pair(self.base, self.adapted, self.kind, self.prompted, self.recipe.audit.dtype)
+        pair = self.beside(self.adapted)
         return Pair(self._told(pair.base), self._told(pair.adapted), pair.preflight)
+
+    def beside(self, adapted: Source) -> Pair:
+        """Load the base and a model made of it, as this run asks them."""
+        return load_pair(self.base, adapted, self.kind, self.prompted, self.recipe.audit.dtype)
 
     @property
     def prompted(self) -> Readout | None:

@@ -21,7 +21,6 @@ from audit.finding import Finding
 from audit.items import reversed_words
 from audit.items.swap import Axis, task_pairs, template_pairs
 from audit.job import Job, thinned
-from audit.models.load import load_pair
 from audit.models.source import Source, file_hashes
 from audit.probe import ProbedView
 from audit.recipe import Forgetting
@@ -128,7 +127,7 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
     for model in models:
         record = json.loads((model / "adaptation.json").read_text())
         source = Source(model.name, None, model, file_hashes(model), None)
-        view = job.pair.adapted if model == models[0] else _other(job, source)
+        view = job.pair.adapted if model == models[0] else job.beside(source).adapted
         score = float(_right(view, items).mean())
         arms.append(Arm(name="adapted", seed=record["seed"], sha256=source.sha256, task=score))
     read = job.classifiers[1].treatment("probabilities", items)
@@ -140,11 +139,6 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
         arms=[arm.model_dump(mode="json") for arm in arms],
         preflight=job.pair.preflight,
     )
-
-
-def _other(job: Job, adapted: Source) -> View:
-    """Another seed's model, asked as the first one is."""
-    return load_pair(job.base, adapted, job.kind, job.prompted, job.recipe.audit.dtype).adapted
 
 
 def _right(view: View, items: Sequence[Item]) -> Array:

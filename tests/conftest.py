@@ -16,7 +16,7 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from tests import tiny
+from tests import families, tiny
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -38,6 +38,18 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random Llama of 2 layers with the same kind of tokenizer."""
     return tiny.causal(tmp_path_factory.mktemp("causal"))
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random BERT with a masked head, whose answers depend on what it reads."""
+    return families.MASKED["bert"](tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random Llama, whose answers depend on what it reads."""
+    return families.CAUSAL["llama"](tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture

@@ -24,16 +24,6 @@ from tests import families
 TEXTS = list(passages()[::80])
 
 
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return families.CAUSAL["llama"](tmp_path_factory.mktemp("llama"))
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return families.MASKED["bert"](tmp_path_factory.mktemp("bert"))
-
-
 def pair_of(base: Path, adapted: Path, kind: Kind) -> Any:
     return load_pair(resolve(str(base)), resolve(str(adapted)), kind)
 
@@ -105,9 +95,11 @@ def test_how_much_is_read_and_how_classes_are_named_is_part_of_a_name(llama: Pat
         load_base(resolve(str(llama)), "causal").id.split("/")[1:]
         != load_base(resolve(str(short)), "causal").id.split("/")[1:]
     )
-    readouts = [Readout("{text} is", labels) for labels in (("good, bad", "ugly"), ("good", "bad, ugly"))]
+    readouts = [Readout("{text} is", labels) for labels in (("good,bad", "ugly"), ("good", "bad,ugly"))]
     ids = {load_base(resolve(str(llama)), "causal", readout).id for readout in readouts}
     assert len(ids) == 2
+    clip = families.CLIP["clip"](tmp_path / "clip")
+    assert len({load_base(resolve(str(clip)), "clip", readout).id for readout in readouts}) == 2
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------

@@ -31,16 +31,6 @@ PAIR = Item(
 )
 
 
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return families.MASKED["bert"](tmp_path_factory.mktemp("bert"))
-
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return families.CAUSAL["llama"](tmp_path_factory.mktemp("llama"))
-
-
 def copied(folder: Path, target: Path) -> Path:
     shutil.copytree(folder, target)
     return target

@@ -14,7 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForSequenceClassification, set_seed
 
 from audit.errors import InputError
-from audit.models.batch import Progress, in_batches, padded, token_budget
+from audit.models.batch import Progress
+from audit.models.embed import text_rows
 from audit.models.source import Source
 from audit.models.tokens import context, load_tokenizer, pad_token
 from audit.models.weights import load_weights
@@ -97,23 +98,20 @@ def _inputs_of(
     layer: torch.nn.Linear, model: Any, sequences: Sequence[Sequence[int]], pad: int, progress: Progress | None
 ) -> NDArray[np.float64]:
     """What the model feeds its classification layer, shape (n, d)."""
-    features = np.empty((len(sequences), layer.in_features))
     seen: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     model.eval()
 
-    def work(rows: list[int]) -> None:
-        seen.clear()
-        ids, mask = padded([sequences[row] for row in rows], pad, model.device)
+    def answer(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        seen.clear()  # of a batch that did not fit
         model(input_ids=ids, attention_mask=mask)
-        features[rows] = seen.pop().cpu().double().numpy()
+        return seen.pop()
 
     try:
         with torch.inference_mode():
-            in_batches([len(one) for one in sequences], work, progress, budget=token_budget(model.device))
+            return text_rows(answer, sequences, pad, model.device, progress)
     finally:
         hook.remove()
-    return features
 
 
 def _as_layer(

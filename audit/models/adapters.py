@@ -16,7 +16,16 @@ from audit.errors import InputError
 from audit.models.network import Network, Words, graft, load_network
 from audit.models.source import Source
 from audit.models.vision import load_vision
-from audit.models.weights import Dtype, first_line, labels_of, load_config, load_weights, read_json, refuse_made_up
+from audit.models.weights import (
+    Dtype,
+    class_names,
+    first_line,
+    labels_of,
+    load_config,
+    load_weights,
+    read_json,
+    refuse_made_up,
+)
 from audit.view import Kind
 
 __all__ = ["Adapted", "is_adapter", "load_adapter"]
@@ -80,7 +89,7 @@ def load_adapter(base: Source, adapted: Source, kind: Kind, dtype: Dtype = "floa
         whole = load_vision(base, dtype) if kind == "vision" else load_network(base, kind, dtype)
         model, words = whole.model, whole.words
         labels = base_labels = labels_of(base) if whole.classes is not None else []
-    peft = _wrapped(model, base, adapted)
+    peft = _wrapped(model, base, adapted, settings)
     backbone: Any = model.base_model
     grafted = words is not None and bool(labels)
     if words is not None and grafted:
@@ -108,7 +117,7 @@ def _settings(adapted: Source) -> dict[str, Any]:
     return settings
 
 
-def _wrapped(model: Any, base: Source, adapted: Source) -> Any:
+def _wrapped(model: Any, base: Source, adapted: Source, settings: dict[str, Any]) -> Any:
     """Put the adapter on the base; every tensor of its file must find a place, and none may be the base's own.
 
     Where PEFT finds no place for a tensor it warns, or says nothing, and the adapted model is quietly the base. And
@@ -120,7 +129,6 @@ def _wrapped(model: Any, base: Source, adapted: Source) -> Any:
     file = adapted.folder / "adapter_model.safetensors"
     if not file.is_file():
         raise InputError(f"{adapted.id}: there is no {file.name} in it; other formats are not loaded")
-    model.eval()
     before = _answer(model)
     try:
         with warnings.catch_warnings():
@@ -142,8 +150,8 @@ def _wrapped(model: Any, base: Source, adapted: Source) -> Any:
     if before.shape != after.shape or not torch.equal(before.nan_to_num(), after.nan_to_num()):
         raise InputError(
             f"{adapted.id}: the adapter changes the base's own weights (init_lora_weights = "
-            f"{read_json(adapted.folder / 'adapter_config.json').get('init_lora_weights')!r}, say), so that switching "
-            "it off is not the base; audit the merged checkpoint instead"
+            f"{settings.get('init_lora_weights')!r}, say), so that switching it off is not the base; "
+            "audit the merged checkpoint instead"
         )
     return peft
 
@@ -169,8 +177,7 @@ def _answer(model: Any) -> torch.Tensor:
 def _labels(adapted: Source, carried: set[str]) -> list[str]:
     """Class names of an adapter's head: by its config, else as many as its head has rows."""
     if (adapted.folder / "config.json").is_file():
-        config = load_config(adapted)
-        return [str(config.id2label.get(index, f"LABEL_{index}")) for index in range(config.num_labels)]
+        return class_names(load_config(adapted))
     path: Path = adapted.folder / "adapter_model.safetensors"
     with safe_open(path, framework="pt") as tensors:
         names = [name for name in tensors.keys() if set(name.split(".")) & (carried or {"classifier", "score"})]  # noqa: SIM118

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ class Readout:
     def __post_init__(self) -> None:
         if self.prompt.count("{text}") != 1:
             raise InputError(f"the prompt {self.prompt!r} does not hold {{text}} exactly once")
+
+    @property
+    def id(self) -> str:
+        """Prompt and labels in one string that no others have."""
+        return json.dumps([self.prompt, *self.labels])
 
     def completion(self, label: str) -> str:
         """Return what the model would have to write for a label."""

@@ -12,7 +12,8 @@ from transformers import AutoModel, PreTrainedTokenizerBase
 
 from audit.errors import InputError
 from audit.models.ask import ModelView, Readout, softmax
-from audit.models.batch import in_batches, padded, token_budget
+from audit.models.batch import padded
+from audit.models.embed import text_rows
 from audit.models.images import image_rows, load_processor
 from audit.models.source import Source
 from audit.models.tokens import load_tokenizer, tokenizer_hash
@@ -64,7 +65,7 @@ class ClipView(ModelView):
         self._readout = readout
         parts = [source.sha256, str(model.dtype).removeprefix("torch.")]
         if readout is not None:
-            parts += [readout.prompt, ",".join(readout.labels)]
+            parts.append(readout.id)
         super().__init__(id="/".join(parts), kind="clip", labels=readout.labels if readout is not None else ())
         text = self.model.config.get_text_config()
         self._longest = min(text.max_position_embeddings, self._tokenizer.model_max_length)
@@ -121,27 +122,19 @@ class ClipView(ModelView):
         sequences = self._tokenizer(texts, truncation=True, max_length=self._longest)["input_ids"]
         if self._full is None:
             self._full = self._looks_at_padding(min(sequences, key=len))
-        result: list[Array] = [np.empty(0)] * len(texts)
-
-        def work(rows: list[int]) -> None:
-            vectors = self._tower([sequences[row] for row in rows], full=bool(self._full))
-            for row, vector in zip(rows, vectors.double().cpu().numpy(), strict=True):
-                result[row] = vector
-
-        sizes = [self._longest if self._full else len(one) for one in sequences]
-        in_batches(sizes, work, self.progress, budget=token_budget(self.model.device))
-        return np.stack(result)
-
-    def _tower(self, sequences: list[list[int]], *, full: bool) -> torch.Tensor:
-        if full:
+        if self._full:
             sequences = [one + [self._pad] * (self._longest - len(one)) for one in sequences]
-        ids, mask = padded(sequences, self._pad, self.model.device)
+        return text_rows(self._tower, sequences, self._pad, self.model.device, self.progress)
+
+    def _tower(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return _direction(self.model.get_text_features(input_ids=ids, attention_mask=mask))
 
     def _looks_at_padding(self, ids: list[int]) -> bool:
         """Tell whether padding changes a text's vector, as in SigLIP: then every text is padded to the full length."""
         ids = ids[: self._longest - 1]
-        alone, beside = self._tower([ids], full=False), self._tower([ids, [*ids, self._pad]], full=False)
+        alone, beside = (
+            self._tower(*padded(texts, self._pad, self.model.device)) for texts in ([ids], [ids, [*ids, self._pad]])
+        )
         return not torch.allclose(alone[0], beside[0], atol=1e-5)
 
 

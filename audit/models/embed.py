@@ -1,4 +1,4 @@
-"""Features of texts: hidden states averaged over tokens, or pooled as a sentence encoder's repository says."""
+"""What a batch of texts answers: pooled hidden states, every layer, the logits of a classification head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from audit.models.batch import Progress, in_batches, padded, token_budget
 
-__all__ = ["Pool", "layer_means", "pooled", "token_means"]
+__all__ = ["Pool", "class_logits", "layer_means", "pooled", "text_rows", "token_means"]
 
 Array = NDArray[np.float64]
 Pool = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # hidden states (n, s, d), mask (n, s) -> (n, d')
@@ -54,7 +54,7 @@ def pooled(
     def answer(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return pool(backbone(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
 
-    return _rows(answer, sequences, pad, backbone.device, progress, alike)
+    return text_rows(answer, sequences, pad, backbone.device, progress, alike=alike)
 
 
 def layer_means(
@@ -71,17 +71,36 @@ def layer_means(
         layers = backbone(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
         return torch.stack([token_means(layer, mask) for layer in layers], dim=1)
 
-    return _rows(answer, sequences, pad, backbone.device, progress, alike)
+    return text_rows(answer, sequences, pad, backbone.device, progress, alike=alike)
 
 
-def _rows(
+def class_logits(
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    pad: int,
+    progress: Progress | None = None,
+    *,
+    alike: bool = False,
+) -> Array:
+    """Logits of a sequence classifier, shape (n, labels)."""
+
+    def answer(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model(input_ids=ids, attention_mask=mask).logits
+        return logits
+
+    return text_rows(answer, sequences, pad, model.device, progress, alike=alike)
+
+
+def text_rows(
     answer: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     sequences: Sequence[Sequence[int]],
     pad: int,
     device: torch.device,
-    progress: Progress | None,
-    alike: bool,
+    progress: Progress | None = None,
+    *,
+    alike: bool = False,
 ) -> Array:
+    """Answer texts in batches: from token ids and mask (n, s) to (n, ...), in the order of the texts."""
     result: list[Array] = [np.empty(0)] * len(sequences)
 
     def work(rows: list[int]) -> None:

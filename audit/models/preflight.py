@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from audit.errors import InputError
 from audit.items import passages
 from audit.models.source import Source
-from audit.models.tokens import load_tokenizer
+from audit.models.tokens import has_tokenizer, load_tokenizer
 
 __all__ = ["Row", "compare_models", "compare_tokenizers"]
 
@@ -81,31 +81,31 @@ def compare_models(base: Any, adapted: Any, base_id: str, adapted_id: str, *, re
     InputError
         At the first difference that it does not explain; names the field and both values.
     """
-    ours, theirs = _effective(base), _effective(adapted)
+    ours, theirs, read = _effective(base), _effective(adapted), _read(base)
     rows = []
     for field in sorted(ours.keys() | theirs.keys()):
         left, right = ours.get(field), theirs.get(field)
         if left == right:
             continue
-        if not _explained(base, field, left, right, resized):
+        if not _explained(field, left, right, read, resized):
             raise InputError(
                 f"{adapted_id}: its config has {field} = {right!r} where the base {base_id} has {left!r}; an "
                 "adaptation does not explain that, so answers would not be comparable"
             )
-        outcome = EXPLAINED if field.split(".")[0] in _read(base) else UNREAD
+        outcome = EXPLAINED if field.split(".")[0] in read else UNREAD
         rows.append(Row(field=field, base=str(left), adapted=str(right), outcome=outcome))
     _compare_buffers(base, adapted, base_id, adapted_id)
     return rows
 
 
-def _explained(base: Any, field: str, left: Any, right: Any, resized: bool) -> bool:
+def _explained(field: str, left: Any, right: Any, read: set[str], resized: bool) -> bool:
     """Tell whether an adaptation, training or another version's habits explain a difference."""
     name = field.split(".")[-1]
     if name == "vocab_size":
         return resized or (left or 0) < (right or 0)  # new tokens, or rows that fill the matrix up
     if name == "position_embedding_type":  # that is dropped from a config where it is the usual one
         return (left or "absolute") == (right or "absolute")
-    return name in EXPECTED or bool(TRAINING.search(field)) or field.split(".")[0] not in _read(base)
+    return name in EXPECTED or bool(TRAINING.search(field)) or field.split(".")[0] not in read
 
 
 def _read(model: Any) -> set[str]:
@@ -167,15 +167,6 @@ def _computed(model: Any) -> dict[str, torch.Tensor]:
 
 # --- tokenizers -------------------------------------------------------------------------------------------------------
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.txt",
-    "vocab.json",
-    "tokenizer.model",
-    "spiece.model",
-)
-
 
 def compare_tokenizers(
     base: PreTrainedTokenizerBase, source: Source, base_id: str, *, mapped: bool
@@ -204,7 +195,7 @@ def compare_tokenizers(
     InputError
         If text becomes other tokens on the two sides.
     """
-    if not any((source.folder / name).is_file() for name in TOKENIZER_FILES):
+    if not has_tokenizer(source):
         return base, []
     own = load_tokenizer(source)
     rows = _settings(base, own)

@@ -1,10 +1,9 @@
-"""The hot path: likelihoods under causal and masked models, and what a classification head says."""
+"""The hot path: likelihoods under causal and masked models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from audit.models.batch import Progress, in_batches, padded, token_budget
 from audit.models.network import Words
 
-__all__ = ["Scored", "class_logits", "log_likelihoods", "masked_log_likelihoods", "windows"]
+__all__ = ["Scored", "log_likelihoods", "masked_log_likelihoods", "windows"]
 
 Array = NDArray[np.float64]
 
@@ -254,25 +253,3 @@ def masked_log_likelihoods(
     in_batches(sizes, work, progress, budget=token_budget(words.model.device), alike=alike)
     ends = np.cumsum([len(chosen) for chosen in positions])[:-1]
     return np.split(answer, ends)
-
-
-# --- classes ----------------------------------------------------------------------------------------------------------
-
-
-def class_logits(
-    model: Any,
-    sequences: Sequence[Sequence[int]],
-    pad: int,
-    progress: Progress | None = None,
-    *,
-    alike: bool = False,
-) -> Array:
-    """Logits of a sequence classifier, shape (n, labels)."""
-    result = np.empty((len(sequences), model.config.num_labels))
-
-    def work(rows: list[int]) -> None:
-        ids, mask = padded([sequences[row] for row in rows], pad, model.device)
-        result[rows] = model(input_ids=ids, attention_mask=mask).logits.double().cpu().numpy()
-
-    in_batches([len(one) for one in sequences], work, progress, budget=token_budget(model.device), alike=alike)
-    return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from difflib import SequenceMatcher
@@ -15,9 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from audit.errors import InputError
 from audit.models.ask import ModelView, Readout, softmax
-from audit.models.embed import Pool, layer_means, pooled, token_means
+from audit.models.embed import Pool, class_logits, layer_means, pooled, token_means
 from audit.models.network import Network, Words, minds_padding, stretches
-from audit.models.score import Scored, class_logits, log_likelihoods, masked_log_likelihoods, windows
+from audit.models.score import Scored, log_likelihoods, masked_log_likelihoods, windows
 from audit.models.tokens import context, continuation, pad_token, tokenizer_hash
 from audit.view import Item, Kind, NotMeasurable, answer_texts
 
@@ -76,7 +75,7 @@ class TextView(ModelView):
         parts = [id, tokenizer_hash(tokenizer)[:16], f"{model.dtype}".removeprefix("torch."), str(self._context)]
         if self._readout is not None:
             labels = self._readout.labels
-            parts.append(json.dumps([self._readout.prompt, *labels]))
+            parts.append(self._readout.id)
             self._refuse_labels_that_begin_another(labels)
         super().__init__(id="/".join(parts), kind=kind, labels=labels, switched=switched)
 

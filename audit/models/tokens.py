@@ -12,9 +12,15 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from audit.errors import InputError
 from audit.models.source import Source
 
-__all__ = ["context", "continuation", "load_tokenizer", "pad_token", "tokenizer_hash"]
+__all__ = ["context", "continuation", "has_tokenizer", "load_tokenizer", "pad_token", "tokenizer_hash"]
 
 UNSAID = 2048  # tokens that are read where neither model nor tokenizer says how many it can
+
+
+def has_tokenizer(source: Source) -> bool:
+    """Tell whether a folder holds a tokenizer of its own; transformers would make one up from the config."""
+    begins = ("tokenizer", "vocab", "spiece", "sentencepiece")
+    return any(path.name.startswith(begins) for path in source.folder.iterdir())
 
 
 def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
@@ -25,8 +31,7 @@ def load_tokenizer(source: Source) -> PreTrainedTokenizerBase:
     InputError
         If there is none, or it turns text into nothing.
     """
-    names = [path.name for path in source.folder.iterdir()]
-    if not any(name.startswith(("tokenizer", "vocab", "spiece", "sentencepiece")) for name in names):
+    if not has_tokenizer(source):
         raise InputError(
             f"{source.id}: it has no usable tokenizer (no such file; one would be made up from the config)"
         )

@@ -17,6 +17,7 @@ from audit.view import Kind
 __all__ = [
     "Dtype",
     "best_device",
+    "class_names",
     "first_line",
     "labels_of",
     "load_config",
@@ -103,6 +104,11 @@ def labels_of(source: Source) -> list[str]:
     heads = ("ForSequenceClassification", "ForImageClassification")
     if not any(name.endswith(heads) for name in config.architectures or []):
         return []
+    return class_names(config)
+
+
+def class_names(config: Any) -> list[str]:
+    """Names of a config's classes, in order; transformers' own where it names none."""
     return [str(config.id2label.get(index, f"LABEL_{index}")) for index in range(config.num_labels)]
 
 
