@@ -64,7 +64,7 @@ class Job:
         parts = [self.recipe.fingerprint, self.base.sha256, self.data.fingerprint]
         parts += [self.adapted.sha256] if self.adapted is not None else []
         audits = self.recipe.audit
-        parts += [fingerprint(self.general(audits.gap.reference, None))] if audits.gap else []
+        parts += [fingerprint(self.general(audits.gap.reference or "shipped:passages", None))] if audits.gap else []
         parts += [fingerprint(self.general(audits.forgetting.items, None))] if audits.forgetting else []
         parts += [one.fingerprint for one in self.axes]
         parts += [fingerprint(items) for _, items in [*self.minimal_pairs, *self.questions]]

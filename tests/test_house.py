@@ -24,9 +24,11 @@ ALLOWED = {
     "items": {"view", "recipe", "models"},  # the last two inside functions: the Hub, and types
     "recipe": {"items"},
     "origin": {"finding"},
-    "audits": {"finding", "stats", "view", "probe", "origin"},
-    "report": {"finding", "origin", "stages"},
-    "publish": {"finding", "origin", "report"},
+    "savings": {"finding"},
+    "scale": {"finding"},
+    "audits": {"finding", "stats", "view", "probe", "origin", "savings", "scale"},
+    "report": {"finding", "origin", "savings", "scale", "stages"},
+    "publish": {"finding", "origin", "savings", "scale", "report"},
     "models": {"view", "items"},
     "adapt": {"view", "items", "models", "recipe"},
 }

@@ -214,7 +214,7 @@ def gap_of(task: Array, reference: Array, ceiling: Array, margin: float = 0.1) -
         samples[name] = [Item(id=f"{name}{i}", cluster=f"{name}{i}", text=f"{name} {i}") for i in range(len(values))]
     items = [item for one in samples.values() for item in one]
     view = recorded("base", {"embedding": np.concatenate([task, reference, ceiling])}, items)
-    return domain_gap(view, samples["task"], samples["reference"], samples["ceiling"], margin=margin)
+    return domain_gap(view, samples["task"], samples["reference"], samples["ceiling"], margin=margin).findings
 
 
 def test_the_scale_has_its_zero_and_its_one() -> None:
@@ -263,7 +263,7 @@ def test_the_permutation_test_has_its_size_with_documents_and_not_without() -> N
         for name in rejected:
             items = [Item(id=str(i), cluster=str(i // 3 if name == "grouped" else i), text=str(i)) for i in range(270)]
             view = recorded("base", {"embedding": np.concatenate([documents, documents[90:] + 5])}, items)
-            found = domain_gap(view, items[:90], items[90:180], items[180:], margin=0.1)[0]
+            found = domain_gap(view, items[:90], items[90:180], items[180:], margin=0.1).findings[0]
             rejected[name] += (found.p or 1) <= 0.05
     assert rejected["grouped"] / repeats <= 0.15
     assert rejected["naive"] / repeats > 0.5  # the mutant
@@ -273,5 +273,5 @@ def test_few_texts_are_unclear_and_very_few_are_not_placed() -> None:
     rng = np.random.default_rng(4)
     reference, far = rng.normal(size=(50, 8)), rng.normal(size=(50, 8)) + 3
     assert {finding.verdict for finding in gap_of(rng.normal(size=(12, 8)), reference, far)} == {"unclear"}
-    with pytest.raises(NotMeasurable, match="5 documents are too few to place"):
+    with pytest.raises(NotMeasurable, match="5 distinct documents are too few to place"):
         gap_of(rng.normal(size=(5, 8)), reference, far)

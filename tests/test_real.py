@@ -96,7 +96,7 @@ def test_halves_of_one_domain_are_the_same_domain(minilm: str) -> None:
     texts = list(passages())
     order = np.random.default_rng(0).permutation(len(texts))
     halves = [[texts[i] for i in part] for part in np.array_split(order, 2)]
-    found = domain_gap(view, halves[0], halves[1], reversed_words(halves[0]), margin=recipe.audit.gap.margin)
+    found = domain_gap(view, halves[0], halves[1], reversed_words(halves[0]), margin=recipe.audit.gap.margin).findings
     assert found[0].verdict == "same"
     assert found[0].p is not None
     assert found[0].p > 0.01

@@ -19,7 +19,7 @@ def gap(job: Job, folder: Path) -> None:
     if asked is None:
         return finish(folder, [], ["The domain gap was not measured: the recipe has no [audit.gap]."])
     view = job.base_alone if job.adapted is None else job.pair.base
-    reference = job.general(asked.reference, asked.limit)
+    reference = job.general(asked.reference or "shipped:passages", asked.limit)
     task = thinned(job.data.train, asked.limit)
     note = (
         f"Reference: {asked.reference} ({len(reference)} texts); ceiling: the reference with the letters of every word "
@@ -32,4 +32,4 @@ def gap(job: Job, folder: Path) -> None:
         )
     except NotMeasurable as reason:
         return finish(folder, [], [f"The domain gap was not measured: {reason}."])
-    return finish(folder, found)
+    return finish(folder, found.findings, scales=[one.model_dump(mode="json") for one in found.scales])

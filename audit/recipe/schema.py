@@ -1,21 +1,18 @@
-"""A recipe: one TOML file that names base, task, adaptation, audits with their margins, and publication."""
+"""What a recipe may say: base, task, adaptation, audits with their margins, and publication."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import tomllib
-from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from audit.errors import InputError
 from audit.items.swap import AXES
 
 __all__ = [
+    "METHODS",
     "Adapt",
     "Audits",
     "Bias",
@@ -30,10 +27,8 @@ __all__ = [
     "Questions",
     "Recipe",
     "Task",
-    "find_recipe",
-    "load_recipe",
+    "Transfer",
     "runnable",
-    "shipped_recipes",
 ]
 
 
@@ -248,11 +243,36 @@ class Bias(_Table):
 
 
 class Gap(_Table):
-    """Distance of the task's texts from a reference: ``shipped:passages`` or a file of items."""
+    """Where the task's texts lie between a reference (0) and unrelated text (1); up to ``margin`` they count as one.
+
+    ``reference`` is the text that the base is assumed to know: a file (items, txt, csv, tsv), a Hub data set, ``base``
+    (text that a causal base writes) or ``shipped:passages``; where it is left out, the first of these that there is:
+    the data set that the base's card names, what the base writes, the shipped passages.
+    """
 
     margin: Margin
-    reference: str = "shipped:passages"
+    reference: Annotated[str, Field(min_length=1)] | None = None
     limit: Count = 600
+
+
+class Transfer(_Table):
+    """Whether the base helps at all: the same head on controls that know nothing, over growing shares of the data.
+
+    ``margin`` is of the error rate. ``sizes`` are numbers of training texts (default: doublings up to all of them);
+    ``target`` is an error rate whose price in training texts is wanted; ``fine_tune`` draws the curves of the recipe's
+    own adaptation too, one training a control, size and seed.
+    """
+
+    margin: Share
+    controls: Annotated[
+        tuple[Literal["random_init", "shuffled_weights"], ...],
+        Field(min_length=1, strict=False),
+        AfterValidator(_unlike),
+    ] = ("random_init", "shuffled_weights")
+    seeds: Annotated[int, Field(ge=3)] = 5
+    sizes: Annotated[tuple[Count, ...], Field(min_length=2, strict=False), AfterValidator(_unlike)] | None = None
+    target: Share | None = None
+    fine_tune: bool = False
 
 
 class ForgettingMargins(_Table):
@@ -281,6 +301,7 @@ class Audits(_Table):
     dtype: Literal["float32", "bfloat16"] = "float32"
     bias: Bias | None = None
     gap: Gap | None = None
+    transfer: Transfer | None = None
     forgetting: Forgetting | None = None
 
 
@@ -339,151 +360,6 @@ class Recipe(_Table):
     def fingerprint(self) -> str:
         """Hash of everything the recipe says, defaults included."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
-
-
-# --- reading ------------------------------------------------------------------------------------------------------
-
-
-def recipes_folder() -> Path:
-    """Return the folder of the shipped recipes: inside the wheel, or beside the package in a clone."""
-    installed = Path(str(resources.files("audit"))) / "recipes"
-    return installed if installed.is_dir() else Path(str(resources.files("audit"))).parent / "recipes"
-
-
-def shipped_recipes() -> list[str]:
-    """Names of the shipped recipes.
-
-    Examples
-    --------
-    >>> "quickstart" in shipped_recipes()
-    True
-    """
-    return sorted(path.stem for path in recipes_folder().glob("*.toml"))
-
-
-def find_recipe(name: str) -> Path:
-    """Resolve a path, or the name of a shipped recipe.
-
-    Raises
-    ------
-    InputError
-        If there is neither; names the shipped ones.
-    """
-    path = Path(name)
-    if path.is_file():
-        return path
-    shipped = recipes_folder() / f"{path.name.removesuffix('.toml')}.toml"
-    if path.parent == Path() and shipped.is_file():
-        return shipped
-    raise InputError(f"{name}: no such recipe file; shipped recipes: {', '.join(shipped_recipes())}")
-
-
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe.
-
-    Parameters
-    ----------
-    path : Path
-    overrides : sequence of str
-        ``table.key=value``; the value is read as TOML, else as a string.
-
-    Raises
-    ------
-    InputError
-        One line that names file, table, key and what would do.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path.name}: not valid TOML: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
-    for override in overrides:
-        _override(data, override)
-    return parse_recipe(data, path.name)
-
-
-def parse_recipe(data: dict[str, Any], where: str) -> Recipe:
-    """Check a recipe that has been read; ``where`` begins every error."""
-    try:
-        return Recipe.model_validate(data)
-    except ValidationError as error:
-        raise InputError(f"{where}: {_explain(error, data)}") from None
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
-    *tables, last = key.strip().split(".")
-    if not equals or not last:
-        raise InputError(f"-o {override}: expected table.key=value")
-    try:
-        parsed = tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    for table in tables:
-        data = data.setdefault(table, {})
-        if not isinstance(data, dict):
-            raise InputError(f"-o {override}: {table!r} is no table")
-    data[last] = parsed
-
-
-def _explain(error: ValidationError, data: dict[str, Any]) -> str:
-    """Say the first error in one line: [table] key, what was found, what would do."""
-    first = error.errors(include_url=False)[0]
-    kind, message = first["type"], first["msg"].removeprefix("Value error, ")
-    location = [str(part) for part in first["loc"]]
-    tables, value = [], data
-    while len(location) > 1:
-        inner = value.get(location[0])
-        if isinstance(inner, list) and len(location) > 2 and isinstance(inner[int(location[1])], dict):
-            inner = inner[int(location.pop(1))]  # one of several tables
-        if not isinstance(inner, dict):
-            break
-        value = inner
-        tables.append(location.pop(0))
-        if tables == ["adapt"] and location and location[0] in METHODS:
-            location.pop(0)  # pydantic names the chosen method in the path
-    table = f"[{'.'.join(tables)}] " if tables else ""
-    if not location:
-        return f"{table}{message}"
-    key = location[0]
-    if kind == "extra_forbidden":
-        known = _keys(tables, data)
-        return f"{table}no such key {key!r}; {_suggest(key, known)}"
-    if kind == "missing":
-        return f"{table}the key {key!r} is missing"
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        given = data.get("adapt", {}).get("method")
-        if given is None:
-            return "[adapt] the key 'method' is missing; choose from head, full, lora"
-        return f"[adapt] method = {given!r}: {_suggest(str(given), list(METHODS))}"
-    found = value.get(key) if isinstance(value, dict) else value
-    if isinstance(found, dict):  # a whole table does not go together
-        return f"[{'.'.join([*tables, key])}] {message}"
-    if kind == "literal_error":
-        expected = [part.strip(" '") for part in first["ctx"]["expected"].replace(" or ", ",").split(",")]
-        found = first["input"]
-        return f"{table}{key} = {found!r}: {_suggest(str(found), expected)}"
-    return f"{table}{key} = {found!r}: {message[:1].lower()}{message[1:]}"
-
-
-def _suggest(given: str, choices: Sequence[str]) -> str:
-    close = difflib.get_close_matches(given, choices, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(choices)}"
-
-
-def _keys(tables: Sequence[str], data: dict[str, Any]) -> list[str]:
-    """Names of the keys that a table may hold."""
-    model: type[BaseModel] = Recipe
-    for table in tables:
-        if table == "adapt":
-            model = METHODS.get(str(data["adapt"].get("method")), Full)
-            continue
-        annotation = model.model_fields[table].annotation
-        options = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type)]
-        model = next(one for one in options if issubclass(one, BaseModel))
-    return list(model.model_fields)
 
 
 def runnable(recipe: Recipe) -> tuple[str, Literal["encoder", "causal"], Head | Full | Lora]:

@@ -1,0 +1,216 @@
+"""What every measure of the gap has in common: samples of texts, draws of their clusters, and a place on the scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audit.audits import distinct
+from audit.finding import Decision, Estimate, Finding
+from audit.scale import Scale
+from audit.stats import cluster_weights, clusters_needed, rng_from
+from audit.view import Item, NotMeasurable, fingerprint
+
+__all__ = ["DRAWS", "MIN_DOCUMENTS", "Placed", "Sample", "Samples", "findings_of"]
+
+DRAWS = 1000
+MIN_DOCUMENTS = 10
+
+Array = NDArray[np.float64]
+UNIT = "position between same domain (0) and unrelated (1)"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Texts (or images) of one domain: each once, in an order that only their content decides."""
+
+    items: Sequence[Item]
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> Sample:
+        """Take what is distinct of items."""
+        return cls(distinct(items))
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """The cluster of each item as a number from 0 on, shape (n,)."""
+        codes: NDArray[np.int64] = np.unique([item.cluster for item in self.items], return_inverse=True)[1]
+        return codes
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters (documents)."""
+        return int(self.codes.max()) + 1 if len(self.items) else 0
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The three samples of a gap: the task's texts between the reference and unrelated ones."""
+
+    reference: Sample
+    task: Sample
+    ceiling: Sample
+
+    @classmethod
+    def of(cls, reference: Sequence[Item], task: Sequence[Item], ceiling: Sequence[Item]) -> Samples:
+        """Take what is distinct of each.
+
+        Raises
+        ------
+        NotMeasurable
+            If one has fewer than ``MIN_DOCUMENTS`` documents.
+        """
+        samples = cls(*(Sample.of(items) for items in (reference, task, ceiling)))
+        least = min(one.n_clusters for one in samples.all)
+        if least < MIN_DOCUMENTS:
+            raise NotMeasurable(
+                "gap", f"{least} distinct documents are too few to place; {MIN_DOCUMENTS} are the least"
+            )
+        return samples
+
+    @property
+    def all(self) -> tuple[Sample, Sample, Sample]:
+        """Reference, task, ceiling."""
+        return self.reference, self.task, self.ceiling
+
+    @property
+    def items(self) -> list[Item]:
+        """Everything that is asked, in the order of ``all``."""
+        return [item for one in self.all for item in one.items]
+
+    @cached_property
+    def weights(self) -> tuple[Array, Array, Array]:
+        """Cluster bootstrap of each sample, shape (n, 1 + DRAWS); the first column is the sample itself."""
+        first, second, third = (
+            np.concatenate(
+                [np.ones((len(one.codes), 1)), cluster_weights(one.codes, DRAWS, self.rng(f"bootstrap {place}"))],
+                axis=1,
+            )
+            for place, one in enumerate(self.all)
+        )
+        return first, second, third
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Return a generator that is seeded from what the samples hold and what it is for."""
+        content = [fingerprint(one.items) for one in self.all]
+        return rng_from(np.frombuffer("".join([purpose, *content]).encode(), dtype=np.uint8))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One measure, placed: the draws of its position (the first is the estimate) and the scale it was read from."""
+
+    scale: Scale
+    draws: Array
+    p: float | None
+    n_items: int
+    n_clusters: int
+
+    @classmethod
+    def read(
+        cls,
+        name: str,
+        question: str,
+        unit: str,
+        measured: Array,
+        ceiling: Array,
+        null: float,
+        *,
+        p: float | None,
+        n_items: int,
+        n_clusters: int,
+        root: bool = False,
+        note: str = "",
+    ) -> Placed:
+        """Place a measure between its null and its ceiling.
+
+        Parameters
+        ----------
+        name, question, unit : str
+        measured, ceiling : ndarray, shape (1 + DRAWS,)
+            The measure of the task's and of the ceiling's texts against the reference: the estimate, then the draws.
+        null : float
+            The same of two samples of the reference's own.
+        p : float or None
+        n_items, n_clusters : int
+        root : bool
+            The measure grows with the square of what it stands for.
+        note : str
+
+        Raises
+        ------
+        NotMeasurable
+            If the measure cannot tell the ceiling from the reference.
+        """
+        reach = ceiling - null
+        if not np.quantile(reach[1:], 0.05) > 0:
+            raise NotMeasurable(name, "it cannot tell unrelated texts from the reference: there is no scale")
+        share = (measured - null) / np.maximum(reach, reach[0] / 10)
+        draws = np.sign(share) * np.sqrt(np.abs(share)) if root else share
+        scale = Scale(
+            name=name,
+            question=question,
+            unit=unit,
+            null=null,
+            measured=_estimate(measured),
+            ceiling=float(ceiling[0]),
+            root=root,
+            note=note,
+        )
+        return cls(scale, draws, p, n_items, n_clusters)
+
+
+def _estimate(draws: Array) -> Estimate:
+    """Percentile interval of draws, around the estimate that stands first."""
+    if not float(np.std(draws[1:])) > 1e-12:
+        return Estimate(value=float(draws[0]))
+    low, high = (float(q) for q in np.quantile(draws[1:], [0.025, 0.975]))
+    return Estimate(value=float(draws[0]), low=low, high=high)
+
+
+def findings_of(
+    placed: Sequence[Placed], items: Sequence[Item], *, margin: float, alpha: float, note: str
+) -> list[Finding]:
+    """Judge what was placed, as one family: the position of each against the margin."""
+    return [_finding(one, fingerprint(items), len(placed), margin, alpha, note) for one in placed]
+
+
+def _finding(one: Placed, items: str, family: int, margin: float, alpha: float, note: str) -> Finding:
+    position = _estimate(one.draws)
+    decision = Decision()
+    if position.low is not None:
+        same, beyond = (
+            tuple(float(q) for q in np.quantile(one.draws[1:], [level, 1 - level])) for level in (alpha, alpha / family)
+        )
+        decision = Decision(same=same, beyond=beyond)
+    finding = Finding(
+        id=f"gap/{one.scale.name}",
+        audit="gap",
+        name=one.scale.name,
+        question=one.scale.question,
+        unit=UNIT,
+        base=None,
+        adapted=position,
+        change=None,
+        margin=margin,
+        alpha=alpha,
+        family="gap",
+        adjustment=f"Bonferroni over {family} (one-sided level {alpha / family:.5f})",
+        method="cluster bootstrap",
+        decision=decision,
+        p=one.p,
+        n_items=one.n_items,
+        n_clusters=one.n_clusters,
+        items=items,
+        note=" ".join(part for part in (one.scale.note, note) if part),
+    )
+    if finding.verdict != "unclear":
+        return finding
+    spread = float(np.std(one.draws[1:], ddof=1))
+    needed = clusters_needed(spread * math.sqrt(one.n_clusters), margin, position.value, alpha)
+    return finding.model_copy(update={"n_needed": needed})

@@ -1,0 +1,45 @@
+"""A recipe: one TOML file that names base, task, adaptation, audits with their margins, and publication."""
+
+from audit.recipe.reading import find_recipe, load_recipe, parse_recipe, recipes_folder, shipped_recipes
+from audit.recipe.schema import (
+    Adapt,
+    Audits,
+    Bias,
+    Forgetting,
+    Full,
+    Gap,
+    Groups,
+    Head,
+    Lora,
+    MinimalPairs,
+    Publish,
+    Questions,
+    Recipe,
+    Task,
+    Transfer,
+    runnable,
+)
+
+__all__ = [
+    "Adapt",
+    "Audits",
+    "Bias",
+    "Forgetting",
+    "Full",
+    "Gap",
+    "Groups",
+    "Head",
+    "Lora",
+    "MinimalPairs",
+    "Publish",
+    "Questions",
+    "Recipe",
+    "Task",
+    "Transfer",
+    "find_recipe",
+    "load_recipe",
+    "parse_recipe",
+    "recipes_folder",
+    "runnable",
+    "shipped_recipes",
+]

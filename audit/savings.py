@@ -1,0 +1,1 @@
+"""What transfer saves in training data: learning curves, multipliers, the price of a target."""
