@@ -20,6 +20,7 @@ from audit.models.source import resolve
 from audit.models.tokens import load_tokenizer
 from audit.models.weights import load_config, refuse_wrong_kind
 from audit.recipe import Full, Head, Lora, Recipe, runnable
+from audit.steps import fine_tuned_cells
 
 __all__ = ["Checked", "check"]
 
@@ -29,7 +30,7 @@ class Checked:
     """What a recipe resolves to.
 
     ``steps`` are optimiser steps of one training (0 for a head, which is fitted at once), ``trainings`` all of them:
-    every seed, and every seed of every control arm.
+    every seed, every seed of every control arm, and every point of a fine-tuned learning curve.
     """
 
     recipe: str
@@ -100,7 +101,7 @@ def check(recipe: Recipe) -> Checked:
         labels=labels,
         steps=steps,
         seeds=len(method.seeds),
-        trainings=len(method.seeds) * (1 + _arms(recipe)),
+        trainings=len(method.seeds) * (1 + _arms(recipe)) + len(fine_tuned_cells(recipe, data.train)),
     )
 
 

@@ -28,6 +28,8 @@ from audit.stages import write_atomically
 from audit.view import read_items
 
 if TYPE_CHECKING:
+    from audit.choose import Chosen
+    from audit.choose.race import Race
     from audit.job import Ticker
 
 app = typer.Typer(
@@ -108,6 +110,30 @@ def audit(
             tick=tick,
         )
     _finish(report, folder, seconds, gate, as_json)
+
+
+@app.command()
+def choose(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped one: task and adaptation.")],
+    base: Annotated[list[str] | None, typer.Option(help="A base: folder, package: or Hub id (@REVISION).")] = None,
+    budget: Annotated[float | None, typer.Option(metavar="MINUTES", help="Begin nothing that would go beyond.")] = None,
+    race: Annotated[bool, typer.Option("--race", help="Adapt them for real, on growing shares of the data.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder; default runs/choose-NAME.")] = None,
+    o: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Rank bases for a task by its training split, with intervals; race real adaptations if asked."""
+    if budget is not None and not budget > 0:
+        raise InputError(f"--budget {budget:g}: give minutes, more than 0")
+    parsed = load_recipe(find_recipe(recipe), o or [])
+    from audit import choose as choosing
+
+    folder = out or Path("runs") / f"choose-{parsed.name}"
+    with _progress() as tick:
+        chosen = choosing.choose(parsed, base or [], folder, minutes=budget, to_race=race, tick=tick)
+    if as_json:
+        return _print_json({"choose": str(folder / "choose.json"), **chosen.model_dump(mode="json")})
+    _print_chosen(chosen, folder)
 
 
 @app.command()
@@ -218,6 +244,65 @@ def _print_report(report: Report, folder: Path, seconds: dict[str, float]) -> No
     times = ", ".join(f"{name.split('/')[-1]} {took:.1f} s" for name, took in seconds.items())
     out.print(f"stages: {times}", highlight=False)
     out.print(f"report: {folder / 'report.json'}   card: {folder / 'card.md'}", highlight=False, soft_wrap=True)
+
+
+def _print_chosen(chosen: Chosen, folder: Path) -> None:
+    out, table = _console(), Table(box=None, pad_edge=False)
+    for column in (
+        "rank",
+        "base",
+        "accuracy",
+        "parameters",
+        "by size",
+        "MB",
+        "license",
+        "evidence",
+        "H excess",
+    ):
+        table.add_column(column)
+    for one in chosen.bases:
+        if one.accuracy is None:
+            continue
+        table.add_row(
+            str(one.place) if one.place == one.place_high else f"{one.place}-{one.place_high}",
+            escape(one.name),
+            number(one.accuracy),
+            f"{one.parameters:,}",
+            str(one.place_by_parameters),
+            f"{(one.size or 0) / 1e6:.0f}",
+            escape(one.license or "not said"),
+            f"{one.evidence:.3f}",
+            f"{one.h_excess:.3f}",
+        )
+    out.print(table)
+    for one in chosen.bases:
+        if one.problem:
+            out.print(escape(f"not ranked: {one.problem if one.name in one.problem else f'{one.name}: {one.problem}'}"))
+    out.print(escape(chosen.verdict))
+    out.print(
+        f"{chosen.n_texts} training texts of {chosen.n_clusters} documents; most frequent label {chosen.majority:.3f}",
+        highlight=False,
+    )
+    if chosen.race is not None:
+        _print_race(chosen.race, out)
+    for advised in chosen.advice:
+        for one_thing in advised.advice:
+            said = f"{advised.base}: {one_thing.action} ({one_thing.basis}): {one_thing.reason}."
+            out.print(escape(said), highlight=False)
+    for line in chosen.limits:
+        out.print(escape(line), highlight=False)
+    out.print(f"choose: {folder / 'choose.json'}", highlight=False, soft_wrap=True)
+
+
+def _print_race(race: Race, out: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("texts", "base", "method", "accuracy", "seconds", "outcome"):
+        table.add_column(column)
+    for one in race.legs:
+        accuracy = number(one.accuracy) if one.accuracy else ""
+        table.add_row(str(one.n), escape(one.base), one.method, accuracy, f"{one.seconds:.1f}", escape(one.outcome))
+    out.print(table)
+    out.print(escape(race.verdict))
 
 
 def _console() -> Console:

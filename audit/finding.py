@@ -110,6 +110,7 @@ Method = Literal[
     "mover of student-t",
     "mover of tango scores",
     "student-t over linearised clusters",
+    "student-t over seeds and clusters",
     "cluster bootstrap",
 ]
 SCORES = ("tango score", "mover of tango scores")  # valid with few clusters; never of zero width

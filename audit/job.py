@@ -14,6 +14,7 @@ from audit.errors import InputError
 from audit.items import passages
 from audit.items.bbq import read_bbq
 from audit.items.pairs import read_pairs
+from audit.items.reference import card_datasets, is_local, read_reference
 from audit.items.swap import Axis, axis, neutralise, template_pairs
 from audit.items.task import TaskData
 from audit.models.ask import ModelView, Readout
@@ -56,6 +57,12 @@ class Job:
         """Refuse before anything is written what would fail later: base, tokenizer, general items."""
         refuse_wrong_kind(self.base, load_config(self.base), self.kind)
         load_tokenizer(self.base)
+        gap = self.recipe.audit.gap
+        if gap is not None and gap.reference == "base" and self.kind != "causal":
+            raise InputError(
+                f"[audit.gap] reference = 'base': a base of kind {self.kind!r} does not write; name a file, a Hub data "
+                "set or 'shipped:passages'"
+            )
         _ = self.fingerprint
 
     @cached_property
@@ -64,11 +71,27 @@ class Job:
         parts = [self.recipe.fingerprint, self.base.sha256, self.data.fingerprint]
         parts += [self.adapted.sha256] if self.adapted is not None else []
         audits = self.recipe.audit
-        parts += [fingerprint(self.general(audits.gap.reference or "shipped:passages", None))] if audits.gap else []
+        parts += self._known if audits.gap else []
         parts += [fingerprint(self.general(audits.forgetting.items, None))] if audits.forgetting else []
         parts += [one.fingerprint for one in self.axes]
         parts += [fingerprint(items) for _, items in [*self.minimal_pairs, *self.questions]]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    @property
+    def _known(self) -> list[str]:
+        """What the reference of the gap is, without reaching for it: what lies here by content, all else by name."""
+        assert self.recipe.audit.gap is not None
+        named = self.recipe.audit.gap.reference
+        if self.general_items is not None:  # which come before any name
+            return [fingerprint(self.general("", None))]
+        if named is None:
+            return ["reference", *self.card_datasets]
+        return [fingerprint(read_reference(named))] if named != "base" and is_local(named) else ["reference", named]
+
+    @property
+    def card_datasets(self) -> list[str]:
+        """Data sets that the base's card names; a folder's card may be anybody's."""
+        return card_datasets(self.base.folder) if self.base.revision is not None else []
 
     @cached_property
     def readout(self) -> Readout:

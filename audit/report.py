@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from audit.errors import InputError
 from audit.finding import Estimate, Finding, Origin
 from audit.origin import Decomposition
+from audit.savings import Curve, Needed, Saving
+from audit.scale import Scale
 from audit.stages import write_atomically
 
 __all__ = [
@@ -97,6 +99,8 @@ class Report(_Frozen):
     ``preflight`` lists settings in which both sides differ, ``floor`` what null copies of the base show, ``arms`` all
     trained variants and controls. ``decompositions`` (of a disparity by origin), ``curve`` (retention by strength) and
     ``diligence`` (about the base) are empty where they were not measured; ``limits`` says what a reader must know.
+    ``scales`` are what the positions of the gap were read from, and measures that carry no verdict; ``curves``,
+    ``savings`` and ``needed`` say what the base saves in training data.
     """
 
     schema_version: Literal[1] = Field(1, alias="schema")
@@ -110,6 +114,10 @@ class Report(_Frozen):
     floor: list[dict[str, Any]] = []
     findings: list[Finding] = []
     decompositions: list[Decomposition] = []
+    scales: list[Scale] = []
+    curves: list[Curve] = []
+    savings: list[Saving] = []
+    needed: list[Needed] = []
     curve: list[dict[str, Any]] = []
     diligence: list[dict[str, Any]] = []
     provenance: Provenance
@@ -134,6 +142,24 @@ class Report(_Frozen):
                 raise ValueError(f"finding {finding.id!r} and its decomposition have different margins")
         if carried:
             raise ValueError(f"a decomposition of {next(iter(carried))!r}, which is no finding of this report")
+        return self
+
+    @model_validator(mode="after")
+    def _positions_agree(self) -> Report:
+        """Refuse a position of the gap that its scale denies, or that has none."""
+        scales = {scale.name: scale for scale in self.scales}
+        if len(scales) < len(self.scales):
+            raise ValueError("a scale stands in it twice")
+        for finding in self.findings:
+            if finding.audit != "gap":
+                continue
+            scale = scales.get(finding.name)
+            if scale is None:
+                raise ValueError(f"finding {finding.id!r} has no scale that its position could be read from")
+            if abs(scale.position - finding.adapted.value) > 1e-6 * max(1.0, abs(scale.position)):
+                raise ValueError(
+                    f"finding {finding.id!r} says position {finding.adapted.value:.6g}, its scale {scale.position:.6g}"
+                )
         return self
 
     def save(self, path: Path) -> None:

@@ -118,7 +118,7 @@ class Stages:
         if fresh:
             for name in ("stages", "models", "arms", "evidence"):
                 shutil.rmtree(folder / name, ignore_errors=True)
-            for name in ("report.json", "card.md", "moved.parquet"):
+            for name in ("report.json", "card.md", "moved.parquet", "drivers.parquet"):
                 (folder / name).unlink(missing_ok=True)
         if marker.is_file() and marker.read_text() != key:
             raise InputError(

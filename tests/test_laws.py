@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from audit.audits import Question, binary, findings
 from audit.audits.bias import PairSet, counterfactual
 from audit.audits.forgetting import of_causal, of_encoder
-from audit.audits.gap import domain_gap, mmd2
 from audit.finding import Finding
-from audit.view import Item, NotMeasurable, View, replay
+from audit.view import Item, View, replay
 
 Array = NDArray[np.float64]
 Audit = Callable[[View, View, list[Item]], list[Finding]]
@@ -197,81 +196,3 @@ def test_clusters_that_flip_as_a_whole_are_not_forgotten() -> None:
         assert found.verdict == "unclear"
         assert found.change is not None
         assert found.change.low is not None
-
-
-def test_a_scale_without_a_ceiling_is_no_scale() -> None:
-    rng = np.random.default_rng(5)
-    with pytest.raises(NotMeasurable, match="no scale"):
-        gap_of(rng.normal(size=(60, 8)), rng.normal(size=(60, 8)), rng.normal(size=(60, 8)))
-
-
-# --- the gap ----------------------------------------------------------------------------------------------------------
-
-
-def gap_of(task: Array, reference: Array, ceiling: Array, margin: float = 0.1) -> list[Finding]:
-    samples = {}
-    for name, values in (("task", task), ("reference", reference), ("ceiling", ceiling)):
-        samples[name] = [Item(id=f"{name}{i}", cluster=f"{name}{i}", text=f"{name} {i}") for i in range(len(values))]
-    items = [item for one in samples.values() for item in one]
-    view = recorded("base", {"embedding": np.concatenate([task, reference, ceiling])}, items)
-    return domain_gap(view, samples["task"], samples["reference"], samples["ceiling"], margin=margin).findings
-
-
-def test_the_scale_has_its_zero_and_its_one() -> None:
-    rng = np.random.default_rng(0)
-    reference, same, far = rng.normal(size=(300, 16)), rng.normal(size=(300, 16)), rng.normal(size=(300, 16)) + 2
-    near, apart = gap_of(same, reference, far), gap_of(far[::-1].copy(), reference, far)
-    assert abs(near[0].adapted.value) < 0.1
-    assert near[0].verdict == "same"
-    assert near[0].p is not None
-    assert near[0].p > 0.05
-    assert apart[0].adapted.value == pytest.approx(1, abs=0.02)
-    assert apart[0].verdict == "worse"
-    assert apart[0].p == 0.001
-
-
-@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
-def test_a_mixture_lies_where_its_share_says(share: float) -> None:
-    """MMD((1 - λ)P + λQ, P) = λ·MMD(P, Q): the position of a mixture is the share of unrelated text in it."""
-    rng = np.random.default_rng(1)
-    reference, far = rng.normal(size=(400, 16)), rng.normal(size=(400, 16)) + 1.5
-    mixed = rng.normal(size=(400, 16)) + 1.5 * (np.arange(400) < share * 400)[:, None]
-    assert gap_of(mixed, reference, far)[0].adapted.value == pytest.approx(share, abs=0.05)
-
-
-def test_mmd_of_a_shifted_gaussian_is_its_closed_form() -> None:
-    """K = exp(-|x - y|²/2s²), unit covariance, shift m: MMD² = 2·(s²/(s² + 2))^(d/2)·(1 - exp(-m²/2(s² + 2)))."""
-    rng = np.random.default_rng(2)
-    d, n, s2, shift = 4, 1500, 6.0, 1.0
-    x, y = rng.normal(size=(n, d)), rng.normal(size=(n, d)) + np.eye(d)[0] * shift
-    points = np.concatenate([x, y])
-    squares = ((points[:, None] - points[None]) ** 2).sum(-1)
-    counts = 1 - np.eye(2 * n)
-    first = (np.arange(2 * n) < n).astype(float)[:, None]
-    value = mmd2(np.stack([np.exp(-squares / (2 * s2)) * counts, counts]), first, 1 - first)[0]
-    expected = 2 * (s2 / (s2 + 2)) ** (d / 2) * (1 - np.exp(-(shift**2) / (2 * (s2 + 2))))
-    assert value == pytest.approx(expected, rel=0.1)
-
-
-def test_the_permutation_test_has_its_size_with_documents_and_not_without() -> None:
-    """Each document says nearly the same three times: whole documents must be permuted."""
-    rng = np.random.default_rng(3)
-    rejected = {"grouped": 0, "naive": 0}
-    repeats = 40
-    for _ in range(repeats):
-        documents = np.repeat(rng.normal(size=(60, 4)), 3, axis=0) + 0.05 * rng.normal(size=(180, 4))
-        for name in rejected:
-            items = [Item(id=str(i), cluster=str(i // 3 if name == "grouped" else i), text=str(i)) for i in range(270)]
-            view = recorded("base", {"embedding": np.concatenate([documents, documents[90:] + 5])}, items)
-            found = domain_gap(view, items[:90], items[90:180], items[180:], margin=0.1).findings[0]
-            rejected[name] += (found.p or 1) <= 0.05
-    assert rejected["grouped"] / repeats <= 0.15
-    assert rejected["naive"] / repeats > 0.5  # the mutant
-
-
-def test_few_texts_are_unclear_and_very_few_are_not_placed() -> None:
-    rng = np.random.default_rng(4)
-    reference, far = rng.normal(size=(50, 8)), rng.normal(size=(50, 8)) + 3
-    assert {finding.verdict for finding in gap_of(rng.normal(size=(12, 8)), reference, far)} == {"unclear"}
-    with pytest.raises(NotMeasurable, match="5 distinct documents are too few to place"):
-        gap_of(rng.normal(size=(5, 8)), reference, far)

@@ -185,7 +185,7 @@ def test_a_causal_base_comes_to_a_report(tiny_causal: Path, tmp_path: Path) -> N
 def test_what_is_not_asked_is_said_to_be_not_measured(tiny_encoder: Path, tmp_path: Path) -> None:
     report = run(tiny.recipe(tiny_encoder, audit={}), tmp_path / "none")
     assert report.findings == []
-    assert sum("was not measured: the recipe has no" in limit for limit in report.limits) == 3
+    assert sum("was not measured: the recipe has no" in limit for limit in report.limits) == 4
     assert (tmp_path / "none" / "card.md").read_text().count("Not measured.") == 4
 
 

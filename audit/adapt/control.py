@@ -1,4 +1,4 @@
-"""Control arms: the same recipe on group-silent data, and from random initial weights."""
+"""Control arms: the same recipe on group-silent data, from random initial weights, and from shuffled ones."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from transformers import AutoModel, AutoModelForCausalLM, set_seed
 from audit.items.swap import Axis, neutralise
 from audit.models.source import Source, file_hashes
 from audit.models.tokens import load_tokenizer
-from audit.models.weights import load_config
+from audit.models.weights import load_config, load_weights
 from audit.view import Item, Kind
 
-__all__ = ["drawn", "group_silent", "random_twin"]
+__all__ = ["drawn", "group_silent", "random_twin", "shuffle_within", "shuffled_twin"]
 
 
 def group_silent(items: Sequence[Item], axes: Sequence[Axis]) -> tuple[list[Item], int]:
@@ -76,3 +76,40 @@ def random_twin(base: Source, kind: Kind, seed: int, folder: Path) -> Source:
     model.save_pretrained(folder)
     load_tokenizer(base).save_pretrained(folder)
     return Source(f"random initial weights like {base.id}", None, folder, file_hashes(folder), base.license)
+
+
+def shuffled_twin(base: Source, kind: Kind, seed: int, folder: Path) -> Source:
+    """Write the base with every tensor shuffled within itself: the scale of its weights without what they know.
+
+    Parameters
+    ----------
+    base : Source
+    kind : {"encoder", "causal"}
+    seed : int
+    folder : Path
+        Exists and is empty.
+
+    Notes
+    -----
+    Mean, variance and histogram of every tensor stay, biases and norms included. Part of what pretraining gains is its
+    scale alone, which random initial weights do not have: Raghu et al., Transfusion, NeurIPS 2019, call the control
+    that draws from each layer's mean and variance *Mean Var init*; here it is the histogram itself.
+    """
+    auto: Any = AutoModelForCausalLM if kind == "causal" else AutoModel
+    set_seed(seed)  # a tensor that the file lacks (a pooler, which no feature uses) is drawn anew
+    model, _ = load_weights(auto, base)
+    shuffle_within(model.cpu(), np.random.default_rng(seed))
+    model.save_pretrained(folder)
+    load_tokenizer(base).save_pretrained(folder)
+    return Source(f"shuffled weights of {base.id}", None, folder, file_hashes(folder), base.license)
+
+
+def shuffle_within(model: torch.nn.Module, rng: np.random.Generator) -> None:
+    """Shuffle every tensor of weights in place, one that is tied to another once; whole numbers stay as they are."""
+    done = set()
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point() and tensor.data_ptr() not in done:
+            done.add(tensor.data_ptr())
+            flat = tensor.contiguous().reshape(-1).numpy()
+            rng.shuffle(flat)
+            tensor.copy_(torch.from_numpy(flat).reshape(tensor.shape))

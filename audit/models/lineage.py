@@ -49,6 +49,7 @@ def _place(name: str) -> str:
 
 
 def _named(folder: Path) -> dict[str, str]:
+    import yaml  # type: ignore[import-untyped]
     from huggingface_hub import ModelCard
 
     said = {}
@@ -63,7 +64,7 @@ def _named(folder: Path) -> dict[str, str]:
     if card.is_file():
         try:
             named = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict().get("base_model")
-        except (ValueError, OSError):
+        except (ValueError, OSError, yaml.YAMLError):
             named = None
         if isinstance(named, list):
             named = named[0] if len(named) == 1 else None

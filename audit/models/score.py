@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from audit.models.batch import Progress, in_batches, padded, token_budget
 from audit.models.network import Words
 
-__all__ = ["Scored", "log_likelihoods", "masked_log_likelihoods", "windows"]
+__all__ = ["Scored", "hidden_log_likelihoods", "log_likelihoods", "masked_log_likelihoods", "windows"]
 
 Array = NDArray[np.float64]
 
@@ -253,3 +253,48 @@ def masked_log_likelihoods(
     in_batches(sizes, work, progress, budget=token_budget(words.model.device), alike=alike)
     ends = np.cumsum([len(chosen) for chosen in positions])[:-1]
     return np.split(answer, ends)
+
+
+def hidden_log_likelihoods(
+    words: Words,
+    sequences: Sequence[Sequence[int]],
+    positions: Sequence[Sequence[int]],
+    tokens: Sequence[Sequence[int]],
+    pad: int,
+    progress: Progress | None = None,
+    *,
+    alike: bool = False,
+) -> list[Array]:
+    """Log-probability in nats of tokens at positions of sequences in which they are masked already, all at once.
+
+    Parameters
+    ----------
+    words : Words
+        Of a masked model.
+    sequences : sequence of token ids
+    positions, tokens : sequence of positions, sequence of token ids
+        Those of each sequence that are scored, and what stood there.
+    pad : int
+    progress : callable, optional
+    alike : bool
+        The model minds padding: only texts of one length share a batch.
+
+    Returns
+    -------
+    list of ndarray
+        One value a position.
+    """
+    answer: list[Array] = [np.empty(0)] * len(sequences)
+
+    def work(batch: list[int]) -> None:
+        ids, mask = padded([sequences[row] for row in batch], pad, words.model.device)
+        at = torch.tensor([k * ids.shape[1] + place for k, row in enumerate(batch) for place in positions[row]])
+        asked = torch.tensor([token for row in batch for token in tokens[row]])
+        nats = words.log_probabilities(ids, mask, at.to(ids.device), asked.to(ids.device)).numpy()
+        ends = np.cumsum([len(positions[row]) for row in batch])[:-1]
+        for row, part in zip(batch, np.split(nats, ends), strict=True):
+            answer[row] = part
+
+    sizes = [len(one) for one in sequences]
+    in_batches(sizes, work, progress, budget=token_budget(words.model.device), alike=alike)
+    return answer

@@ -184,6 +184,7 @@ def _check_safetensors(folder: Path, files: dict[str, str]) -> None:
 
 
 def _license(folder: Path) -> str | None:
+    import yaml  # type: ignore[import-untyped]
     from huggingface_hub import ModelCard
 
     card = folder / "README.md"
@@ -191,7 +192,7 @@ def _license(folder: Path) -> str | None:
         return None
     try:
         named = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict().get("license")
-    except (ValueError, OSError):
+    except (ValueError, OSError, yaml.YAMLError):
         return None
     return str(named) if named else None
 

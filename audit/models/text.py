@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +17,9 @@ from audit.errors import InputError
 from audit.models.ask import ModelView, Readout, softmax
 from audit.models.embed import Pool, class_logits, layer_means, pooled, token_means
 from audit.models.network import Network, Words, minds_padding, stretches
-from audit.models.score import Scored, log_likelihoods, masked_log_likelihoods, windows
+from audit.models.pieces import broken_tokens
+from audit.models.sample import write_texts
+from audit.models.score import Scored, hidden_log_likelihoods, log_likelihoods, masked_log_likelihoods, windows
 from audit.models.tokens import context, continuation, pad_token, tokenizer_hash
 from audit.view import Item, Kind, NotMeasurable, answer_texts
 
@@ -24,6 +27,7 @@ __all__ = ["TextView"]
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
+MASKED = 0.15  # of a text's tokens at once, as in the training of BERT
 
 
 class TextView(ModelView):
@@ -72,6 +76,7 @@ class TextView(ModelView):
             self._pad = pad_token(network.classes, tokenizer)
         self._context = min(context(model, tokenizer), longest or 10**9) - reserved
         self._alike: bool | None = None  # whether only texts of one length may share a batch, once that is known
+        self._broken: frozenset[int] | None = None  # tokens that stand for no whole character, once that is asked
         parts = [id, tokenizer_hash(tokenizer)[:16], f"{model.dtype}".removeprefix("torch."), str(self._context)]
         if self._readout is not None:
             labels = self._readout.labels
@@ -88,6 +93,16 @@ class TextView(ModelView):
                     f"the label {short!r} begins the label {long!r}, which could then never be the likelier"
                 )
 
+    def ask(self, question: str, items: Sequence[Item]) -> Array:
+        """Answer one question about each item, in item order (see `audit.view.View`)."""
+        if question == "token_ids":  # the tokenizer alone answers: every rank all of it, as wide as the longest text
+            return _filled(self._running(question, items))
+        if question == "unknown_tokens":
+            self._broken = broken_tokens(self._tokenizer) if self._broken is None else self._broken
+            counts = [sum(token in self._broken for token in ids) for ids in self._running(question, items)]
+            return np.array(counts, dtype=np.float64)
+        return super().ask(question, items)
+
     def _answer(self, question: str, items: Sequence[Item]) -> Array:
         if question in ("probabilities", "logits"):
             return self._classes(question, items)
@@ -100,6 +115,8 @@ class TextView(ModelView):
                 return self._options(question, items)
         elif question in ("pseudo_log_likelihood", "pll-unchanged", "ll-changed"):
             return self._pseudo(question, items)
+        elif question == "masked_log_likelihood":
+            return answer_texts(question, items, lambda texts: self._masked(question, texts))
         raise NotMeasurable(question, f"a model of kind {self.kind!r} does not answer it")
 
     def treatment(self, question: str, items: Sequence[Item]) -> str:
@@ -113,7 +130,13 @@ class TextView(ModelView):
             options = {self._readout.completion(label) for label in self.labels}
         if question == "log_likelihood":
             room -= 1
-        if question in ("log_likelihood", "pseudo_log_likelihood", "pll-unchanged", "ll-changed"):
+        if question in (
+            "log_likelihood",
+            "pseudo_log_likelihood",
+            "masked_log_likelihood",
+            "pll-unchanged",
+            "ll-changed",
+        ):
             how = "they were read in windows that overlap by half, so that every token is scored once"
         elif options:
             room -= max(len(continuation(self._tokenizer, option)) for option in options)
@@ -173,6 +196,34 @@ class TextView(ModelView):
             completions = tuple(self._readout.completion(label) for label in self.labels)
             logits = self._complete(question, [before + text + after for text in texts], [completions] * len(texts))
         return logits if question == "logits" else softmax(logits)
+
+    # --- tokens ---
+
+    def _running(self, question: str, items: Sequence[Item]) -> list[list[int]]:
+        """Token ids of texts behind a space; see `audit.models.tokens.continuation`, of which this is many at once."""
+        texts = [_need(item.text, item, question) for item in items]
+        begin, behind = self._ids(["a"], special=False)[0], self._ids([f"a {text}" for text in texts], special=False)
+        return [
+            ids[len(begin) :] if ids[: len(begin)] == begin else continuation(self._tokenizer, f" {text}")
+            for text, ids in zip(texts, behind, strict=True)
+        ]
+
+    def write(self, count: int, seed: int = 0) -> list[Item]:
+        """Write texts as a causal model does by itself (see `audit.models.sample.write_texts`).
+
+        Raises
+        ------
+        NotMeasurable
+            If this is no causal language model, or it writes nothing.
+        """
+        if self.kind != "causal":
+            raise NotMeasurable("write", f"a model of kind {self.kind!r} does not write")
+        model, start = self._words("write").model, self._start("write")
+        with self._switched():
+            texts = write_texts(model, self._tokenizer, start, count, seed=seed, progress=self.progress)
+        if not texts:
+            raise NotMeasurable("write", "this model writes nothing")
+        return [Item(id=f"base:{n}", cluster=f"base:{n}", text=text) for n, text in enumerate(texts)]
 
     # --- likelihoods ---
 
@@ -246,16 +297,48 @@ class TextView(ModelView):
             raise NotMeasurable(question, "the tokenizer has neither a start nor an end token")
         return [start]
 
-    def _pseudo(self, question: str, items: Sequence[Item]) -> Array:
-        words, masked = self._words(question), self._tokenizer.mask_token_id
+    def _mask(self, question: str) -> int:
+        masked = self._tokenizer.mask_token_id
         if masked is None:
             raise NotMeasurable(question, "the tokenizer has no mask token")
+        return int(masked)
+
+    def _own(self, ids: Sequence[int]) -> list[int]:
+        """Positions of a text's own tokens: the special ones are not."""
+        special = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
+        return [i for i, token in enumerate(ids) if token not in special]
+
+    def _masked(self, question: str, texts: Sequence[str]) -> Array:
+        """Pseudo-likelihood in one pass: some tokens of a text are masked together, and stand for the others."""
+        words, mask = self._words(question), self._mask(question)
+        scale: list[float] = []
+        parts: list[tuple[list[int], list[int], int]] = []
+        tokens: list[list[int]] = []
+        for row, (text, ids) in enumerate(zip(texts, self._ids(texts), strict=True)):
+            own = self._own(ids)
+            if not own:
+                raise NotMeasurable(question, f"the text {text!r} has no token to mask")
+            chosen = set(_drawn(text, own))
+            scale.append(len(own) / len(chosen))
+            hidden = [mask if place in chosen else token for place, token in enumerate(ids)]
+            for whole, part in zip(self._windowed(row, ids, chosen), self._windowed(row, hidden, chosen), strict=True):
+                parts.append(part)
+                tokens.append([whole[0][place] for place in part[1]])
+        sequences, places, owners = zip(*parts, strict=True)
+        self._look_at_padding(sequences[0])
+        alike = bool(self._alike)
+        nats = hidden_log_likelihoods(words, sequences, places, tokens, self._pad, self.progress, alike=alike)
+        sums = np.zeros(len(texts))
+        np.add.at(sums, list(owners), [part.sum() for part in nats])
+        return sums * scale
+
+    def _pseudo(self, question: str, items: Sequence[Item]) -> Array:
+        words, masked = self._words(question), self._mask(question)
         texts, pairs = _texts(question, items)
         if question != "pseudo_log_likelihood" and not pairs:
             raise NotMeasurable(question, "it is asked of pairs")
         whole = self._ids(texts)
-        special = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
-        positions = [{i for i, token in enumerate(ids) if token not in special} for ids in whole]
+        positions = [set(self._own(ids)) for ids in whole]
         if question != "pseudo_log_likelihood":
             for row in range(0, len(whole), 2):
                 for side, shared in enumerate(_shared(whole[row], whole[row + 1])):
@@ -289,6 +372,21 @@ class TextView(ModelView):
             scored = [i - begin for i in sorted(positions) if first + head <= i < end + head]
             if scored:
                 yield [*ids[:head], *middle[begin:end], *ids[len(ids) - tail :]], scored, row
+
+
+def _drawn(text: str, own: Sequence[int]) -> list[int]:
+    """Draw the positions that are masked; the text itself is the seed, so that company changes nothing."""
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    count = max(1, round(MASKED * len(own)))
+    return [int(place) for place in np.random.default_rng(seed).choice(own, count, replace=False)]
+
+
+def _filled(rows: Sequence[Sequence[int]]) -> Array:
+    """Rows of token ids side by side, filled up with -1."""
+    filled = np.full((len(rows), max(map(len, rows), default=0)), -1.0)
+    for row, ids in zip(filled, rows, strict=True):
+        row[: len(ids)] = ids
+    return filled
 
 
 def _framed(ids: Sequence[int], frame: Sequence[int]) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from audit.view import Kind
 
 __all__ = [
     "Dtype",
+    "accelerator",
     "best_device",
     "class_names",
     "first_line",
@@ -30,6 +31,11 @@ __all__ = [
 ]
 
 Dtype = Literal["float32", "bfloat16"]
+
+
+def accelerator() -> str | None:
+    """Name the accelerator that models run on, if there is one."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def best_device() -> torch.device:

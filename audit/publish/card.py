@@ -12,6 +12,7 @@ import jinja2
 
 from audit.finding import MIN_CLUSTERS_FOR_SAME, SCORES, Estimate, Finding, Verdict
 from audit.publish.origin import checkpoints, origin_sentences
+from audit.publish.transfer import headlines, needed_sentence, saving_sentence, transfer_sentence
 from audit.report import Report
 
 __all__ = ["number", "plain", "render", "sentence", "verdict_line"]
@@ -33,6 +34,7 @@ def render(report: Report) -> str:
         report=report,
         line=verdict_line(report.findings),
         sections=[(title, *_split(report.findings, audit)) for audit, title in SECTIONS],
+        savings=headlines(report.savings),
         majority=next((arm.task for arm in report.arms if arm.name == "majority_class"), None),
         base_model=report.base.id if re.fullmatch(r"[\w.-]+/[\w.-]+", report.base.id) else None,
         license=report.base.license if re.fullmatch(r"[A-Za-z0-9.+-]+", report.base.license or "") else None,
@@ -141,6 +143,13 @@ def _template() -> jinja2.Template:
     # autoescape is HTML's; Markdown is escaped by `plain`, which the template applies to every text
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
-        plain=plain, number=number, sentence=sentence, checkpoints=checkpoints, origin_sentences=origin_sentences
+        plain=plain,
+        number=number,
+        sentence=sentence,
+        checkpoints=checkpoints,
+        origin_sentences=origin_sentences,
+        transfer_sentence=transfer_sentence,
+        saving_sentence=saving_sentence,
+        needed_sentence=needed_sentence,
     )
     return environment.from_string(source)

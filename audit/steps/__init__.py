@@ -5,16 +5,22 @@ from audit.steps.bias import bias
 from audit.steps.forgetting import forgetting
 from audit.steps.gap import gap
 from audit.steps.task import adaptation, task
+from audit.steps.transfer import Cell, fine_tuned, fine_tuned_cell, fine_tuned_cells, transfer
 
 __all__ = [
     "ARMS_TRAINED",
+    "Cell",
     "adaptation",
     "arm",
     "attributable",
     "bias",
+    "fine_tuned",
+    "fine_tuned_cell",
+    "fine_tuned_cells",
     "forgetting",
     "gap",
     "origin",
     "task",
+    "transfer",
     "unattributed",
 ]

@@ -44,9 +44,18 @@ class View(Protocol):
         own; and the number of those tokens, to divide by.
     ``pseudo_log_likelihood``
         (n,) in nats: the tokens of a text, masked one at a time, under a masked model.
+    ``masked_log_likelihood``
+        (n,) in nats: a fixed 15 % of a text's tokens (which ones, the text itself decides), all masked at once, scaled
+        to the whole text. One forward pass a text where ``pseudo_log_likelihood`` takes one a token.
     ``pll-unchanged``, ``ll-changed``
         (n, 2) of pairs: the sum over the tokens that both sentences share (Nangia et al., EMNLP 2020), and the mean
         over those that they do not (Meade et al., ACL 2022), each masked by itself.
+    ``token_ids``
+        (n, longest) the tokens of each text as it stands behind a space in running text, without special tokens; rows
+        are filled up with -1.
+    ``unknown_tokens``
+        (n,) how many of these stand for no whole character: the unknown token, and bytes of a character that has no
+        token.
     """
 
     @property

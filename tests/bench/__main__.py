@@ -20,11 +20,11 @@ for name in (
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
-from tests.bench import bare, crows, embed, gpu, memory, pll, statistics
+from tests.bench import bare, crows, embed, gap, gpu, memory, pll, statistics
 from tests.bench.table import Absent, Row, load, save, table
 
 SECTIONS = {
-    "Statistics": ("statistics",),
+    "Statistics": ("statistics", "gap"),
     "Scoring on a CPU (one thread)": ("crows", "pll", "embed", "bare", "memory"),
     "Scoring on a GPU": ("gpu",),
 }
@@ -36,6 +36,8 @@ def measure(name: str, limit: int | None) -> list[Row]:
     match name:
         case "statistics":
             return statistics.rows()
+        case "gap":
+            return gap.rows(limit)
         case "crows":
             return crows.rows(limit)
         case "pll":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -83,6 +83,11 @@ class Samples:
         """Everything that is asked, in the order of ``all``."""
         return [item for one in self.all for item in one.items]
 
+    @property
+    def what(self) -> str:
+        """What the items are, in a sentence: texts or images."""
+        return "images" if self.task.items[0].image is not None else "texts"
+
     @cached_property
     def weights(self) -> tuple[Array, Array, Array]:
         """Cluster bootstrap of each sample, shape (n, 1 + DRAWS); the first column is the sample itself."""
@@ -149,7 +154,7 @@ class Placed:
         """
         reach = ceiling - null
         if not np.quantile(reach[1:], 0.05) > 0:
-            raise NotMeasurable(name, "it cannot tell unrelated texts from the reference: there is no scale")
+            raise NotMeasurable(name, "it cannot tell unrelated items from the reference: there is no scale")
         share = (measured - null) / np.maximum(reach, reach[0] / 10)
         draws = np.sign(share) * np.sqrt(np.abs(share)) if root else share
         scale = Scale(
@@ -163,6 +168,10 @@ class Placed:
             note=note,
         )
         return cls(scale, draws, p, n_items, n_clusters)
+
+    def noted(self, note: str) -> Placed:
+        """Return the same with another note."""
+        return replace(self, scale=self.scale.model_copy(update={"note": note}))
 
 
 def _estimate(draws: Array) -> Estimate:

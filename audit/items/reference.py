@@ -1,0 +1,190 @@
+"""The reference of the gap: text that a base is assumed to know, from a file, the Hub or the shipped passages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from audit.errors import InputError, Unavailable
+from audit.items import passages
+from audit.view import Item, read_items
+
+__all__ = ["card_datasets", "hub_texts", "is_local", "read_reference"]
+
+ITEMS = (".jsonl", ".parquet")
+TABLES = {".csv": ",", ".tsv": "\t"}
+SHIPPED = "shipped:passages"
+
+
+def read_reference(name: str, limit: int | None = None) -> list[Item]:
+    """Read the texts of a reference corpus.
+
+    Parameters
+    ----------
+    name : str
+        ``shipped:passages``; a file of items (.jsonl, .parquet); a .txt with a text a line, or paragraphs that blank
+        lines separate; a .csv or .tsv with a column ``text``, or else the first one that holds words; or a Hub data set
+        (``owner/name``, or ``owner/name:configuration``).
+    limit : int, optional
+        Texts that are taken from the Hub; what lies here is read whole.
+
+    Raises
+    ------
+    InputError
+        One line: the name, the row, what was found and what would do.
+    Unavailable
+        If the Hub cannot be reached.
+    """
+    path = Path(name).expanduser()
+    if name == SHIPPED:
+        return list(passages())
+    if not is_local(name):
+        return hub_texts(name, limit)
+    if path.suffix in ITEMS:
+        items = read_items(path)
+        without = next((item.id for item in items if not (item.text or "").strip()), None)
+        if without is not None:
+            raise InputError(f"{name}: item {without!r} is not a text")
+        return items
+    if path.suffix == ".txt":
+        return _items(_said(path), path)
+    if path.suffix in TABLES:
+        return _items(_column(path), path)
+    raise InputError(
+        f"{name}: no such reference; it is a file ({', '.join((*ITEMS, '.txt', *TABLES))}), a Hub data set "
+        f"(owner/name), 'base' or '{SHIPPED}'"
+    )
+
+
+def is_local(name: str) -> bool:
+    """Tell whether a reference is read from here: anything that is not the name of a Hub data set.
+
+    Examples
+    --------
+    >>> is_local("shipped:passages"), is_local("texts/general.txt"), is_local("owner/texts"), is_local("owner/texts:en")
+    (True, True, False, False)
+    """
+    path = Path(name).expanduser()
+    known = path.suffix in (*ITEMS, ".txt", *TABLES)
+    return known or path.exists() or re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*(:[\w.-]+)?", name) is None
+
+
+def hub_texts(name: str, limit: int | None = None) -> list[Item]:
+    """Read the first texts of the training split of a Hub data set, as a stream: no more is fetched than is read.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set; its configuration may follow a colon.
+    limit : int, optional
+        At most so many. Empty rows are passed over.
+
+    Raises
+    ------
+    InputError
+        If the Hub does not give it, or it holds no texts.
+    Unavailable
+        If the Hub cannot be reached and its cache has no such data set.
+    """
+    import datasets
+
+    from audit.models.source import hub_reachable
+
+    datasets.disable_progress_bars()
+    repository, _, configuration = name.partition(":")
+    reachable = hub_reachable()
+    texts: list[str] = []
+    try:
+        rows = datasets.load_dataset(repository, configuration or None, split="train", streaming=reachable)
+        column = ""
+        for row in rows:
+            column = column or _text_column(row)
+            if isinstance(row.get(column), str) and row[column].strip():
+                texts.append(row[column])
+            if len(texts) == limit:
+                break
+    except Exception as error:  # noqa: BLE001 (scripts, schemas, transports: whatever it is, the texts are not there)
+        if not reachable:
+            raise Unavailable(
+                f"{name}: the Hub cannot be reached, and the data set is not in its cache; name a local file, or "
+                f"'{SHIPPED}'"
+            ) from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{name}: the Hub did not give its training split ({reason})") from None
+    if not texts:
+        raise InputError(f"{name}: no column of its training split holds texts")
+    return _numbered(texts, name)
+
+
+def card_datasets(folder: Path) -> list[str]:
+    """Return the data sets that the card of a model names as what it was trained on, in its order.
+
+    Parameters
+    ----------
+    folder : Path
+        With a ``README.md``, whose front matter may have ``datasets``.
+    """
+    import yaml  # type: ignore[import-untyped]
+    from huggingface_hub import ModelCard
+
+    card = folder / "README.md"
+    try:
+        named = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict().get("datasets")
+    except (ValueError, OSError, yaml.YAMLError):
+        return []
+    names = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+    return [name for name in names if isinstance(name, str) and name.strip()]
+
+
+def _text_column(row: dict[str, object]) -> str:
+    """The column ``text``, else the first that holds a string."""
+    return "text" if "text" in row else next((name for name, value in row.items() if isinstance(value, str)), "")
+
+
+def _said(path: Path) -> list[str]:
+    """Paragraphs where blank lines stand between lines, else lines."""
+    try:
+        content = path.read_text(encoding="utf-8-sig").strip()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of texts") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as text in UTF-8 ({str(error).splitlines()[0]})") from None
+    paragraphs = [" ".join(one.split()) for one in re.split(r"\n\s*\n", content)]
+    return paragraphs if len(paragraphs) > 1 else [line.strip() for line in content.splitlines() if line.strip()]
+
+
+def _column(path: Path) -> list[str]:
+    """The column ``text`` of a table, else the first that holds words."""
+    plain = path.suffix == ".tsv"  # where a quotation mark is a character like any other
+    try:
+        table = pd.read_csv(path, sep=TABLES[path.suffix], quoting=3 if plain else 0, keep_default_na=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of texts") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as {path.suffix[1:]} ({str(error).splitlines()[0]})") from None
+    columns = {str(name): values.tolist() for name, values in table.items()}
+    worded = [name for name, values in columns.items() if values and all(isinstance(value, str) for value in values)]
+    column = "text" if "text" in columns else next(iter(worded), None)
+    if column is None:
+        raise InputError(f"{path}: no column 'text', and none that holds words; it has {', '.join(columns)}")
+    for number, value in enumerate(columns[column]):
+        if not isinstance(value, str) or not value.strip():
+            raise InputError(f"{path}: row {number} of column {column!r} is {value!r}, not a text")
+    return columns[column]
+
+
+def _items(texts: Sequence[str], path: Path) -> list[Item]:
+    if not texts:
+        raise InputError(f"{path}: no texts in it")
+    return _numbered(texts, path.name)
+
+
+def _numbered(texts: Sequence[str], name: str) -> list[Item]:
+    """Texts as items; the same text is one witness, however often it is said."""
+    ids = [f"{name}:{number}" for number in range(len(texts))]
+    first: dict[str, str] = {}
+    clusters = [first.setdefault(text, one) for text, one in zip(texts, ids, strict=True)]
+    return [Item(id=one, cluster=cluster, text=text) for one, cluster, text in zip(ids, clusters, texts, strict=True)]
