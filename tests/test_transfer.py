@@ -381,7 +381,8 @@ def test_fine_tuned_curves_are_drawn_cell_by_cell(
 
 @pytest.mark.real_base
 def test_minilm_helps_on_the_shipped_feedback(minilm: str, tmp_path: Path) -> None:
-    recipe = load_recipe(find_recipe("quickstart"), ["audit.transfer.margin=0.01", "audit.transfer.seeds=3"])
+    controls = 'audit.transfer.controls=["random_init", "shuffled_weights"]'
+    recipe = load_recipe(find_recipe("quickstart"), ["audit.transfer.margin=0.01", "audit.transfer.seeds=3", controls])
     one = Job(recipe, resolve(minilm), "encoder", read_task(recipe.task, {}), tmp_path / "run")
     one.stages = Stages(tmp_path / "run", "key")
     written = result(one.stages.run("stages/transfer", lambda path: transfer(one, path)))

@@ -92,12 +92,12 @@ def sentence(finding: Finding) -> str:
     """Say in plain words what a verdict means for one finding."""
     margin = f"{finding.margin:g}"
     if finding.change is None:
-        position = f"{finding.adapted.value:.2f}"
+        position = f"position {finding.adapted.value:.2f}, margin {margin}"
         return {
-            Verdict.SAME: f"The task lies in the reference's domain (position {position}, margin {margin}).",
-            Verdict.WORSE: f"The task lies outside the reference's domain (position {position}, margin {margin}).",
-            Verdict.BETTER: f"The task lies closer to the reference than its own halves do (position {position}).",
-            Verdict.UNCLEAR: f"Whether the task lies within {margin} of the reference's domain is unclear.",
+            Verdict.SAME: f"By this measure the task lies in the reference's domain ({position}).",
+            Verdict.WORSE: f"By this measure the task lies outside the reference's domain ({position}).",
+            Verdict.BETTER: f"By this measure the task lies closer to it than the reference's own halves ({position}).",
+            Verdict.UNCLEAR: f"By this measure it is unclear whether the task lies in that domain ({position}).",
         }[finding.verdict]
     low, high = finding.decision.same
     enough = finding.method in SCORES or finding.n_clusters >= MIN_CLUSTERS_FOR_SAME

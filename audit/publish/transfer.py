@@ -27,17 +27,13 @@ def transfer_sentence(finding: Finding) -> str:
 
 
 def headlines(savings: Sequence[Saving]) -> list[Saving]:
-    """Choose one saving a control and head: at the most texts that it could be measured for, else the largest bound."""
+    """Choose one saving a control and head: that whose interval promises most, of equal ones that after more texts."""
     chosen: dict[tuple[str, str], Saving] = {}
     for one in savings:
         key = (one.how, one.control)
-        if key not in chosen or _rank(one) >= _rank(chosen[key]):
+        if key not in chosen or (one.low, one.n) >= (chosen[key].low, chosen[key].n):
             chosen[key] = one
     return list(chosen.values())
-
-
-def _rank(one: Saving) -> tuple[bool, float]:
-    return one.censored is None, one.n if one.censored is None else one.value
 
 
 def saving_sentence(one: Saving) -> str:

@@ -28,7 +28,7 @@ from audit.audits.gap.fit import out_of_fold
 from audit.audits.gap.mmd import representation
 from audit.audits.gap.placed import Samples
 from audit.choose.advice import Cell, Grid, choice
-from audit.items import passages, reversed_words, shipped
+from audit.items import passages, reversed_words
 from audit.models.ask import Readout
 from audit.models.load import load_base, load_pair
 from audit.models.source import Source, file_hashes, resolve
@@ -77,21 +77,19 @@ class Setting:
 
 def tasks() -> dict[str, list[Item]]:
     """Public and shipped labelled texts, shuffled once."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    sites: dict[str, list[tuple[str, str]]] = {}
     for name in ("amazon", "imdb", "yelp"):
         with open(DATA / f"sentences_{name}.tsv", encoding="utf-8") as file:
             rows = [line.rstrip("\n").rsplit("\t", 1) for line in file]
-        found[name] = [(row[0].strip(), "praise" if row[1] == "1" else "complaint") for row in rows if len(row) == 2]
-    found["site"] = [(text, name) for name in ("amazon", "imdb", "yelp") for text, _ in found[name]]
+        sites[name] = [(row[0].strip(), "praise" if row[1] == "1" else "complaint") for row in rows if len(row) == 2]
     with open(DATA / "sms_spam.tsv", encoding="utf-8") as file:
-        found["sms"] = [(r["SMS"], r["Label"]) for r in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
-    with open(DATA / "crows_pairs_anonymized.csv", encoding="utf-8") as file:
-        found["bias_type"] = [(row["sent_more"], row["bias_type"]) for row in csv.DictReader(file)]
-    feedback = [json.loads(line) for line in shipped("feedback").read_text(encoding="utf-8").splitlines()]
-    found["feedback"] = [(str(row["text"]), str(row["label"])) for row in feedback]
-    found["topics"] = [(item.text or "", item.label or "") for item in passages()]
-    for name in ("imdb", "yelp", "feedback"):  # Amazon stands for reviews: every task is minutes of a core
-        del found[name]
+        messages = [(r["SMS"], r["Label"]) for r in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    found = {
+        "amazon": sites["amazon"],
+        "site": [(text, name) for name, rows in sites.items() for text, _ in rows],
+        "sms": messages,
+        "topics": [(item.text or "", item.label or "") for item in passages()],
+    }
     return {name: _items(name, rows) for name, rows in found.items()}
 
 

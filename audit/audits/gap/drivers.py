@@ -87,8 +87,11 @@ def log_odds(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, f
 
 
 def _words(samples: Samples) -> list[tuple[str, str, str, str, float, int]]:
-    """Words counted once a document: a document that repeats itself says nothing more."""
-    task, reference = _documents(samples.task), _documents(samples.reference)
+    """Words counted once a document (one that repeats itself says nothing more), in documents cut to one length."""
+    sides = [_documents(samples.task), _documents(samples.reference)]
+    longest = (np.quantile([len(words) for words in side], 0.8) for side in sides)
+    length = max(1, int(min(longest)))  # uncut, long documents hold more of all words
+    task, reference = (Counter(word for words in side for word in set(words[:length])) for side in sides)
     z = log_odds(task, reference)
     if not z:
         return []
@@ -102,14 +105,13 @@ def _words(samples: Samples) -> list[tuple[str, str, str, str, float, int]]:
     return rows
 
 
-def _documents(sample: Sample) -> Counter[str]:
-    """Count the documents that hold a word."""
-    words: dict[int, set[str]] = {}
+def _documents(sample: Sample) -> list[list[str]]:
+    """Return the words of each document, in order."""
+    words: dict[int, list[str]] = {}
     for code, item in zip(sample.codes.tolist(), sample.items, strict=True):
-        words.setdefault(code, set()).update(
-            re.findall(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*", (item.text or "").casefold())
-        )
-    return Counter(word for held in words.values() for word in held)
+        found = re.findall(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*", (item.text or "").casefold())
+        words.setdefault(code, []).extend(found)
+    return list(words.values())
 
 
 def _texts(samples: Samples, features: Sequence[Array]) -> list[tuple[str, str, str, str, float, int]]:

@@ -216,7 +216,7 @@ def _finding(one: Placed, items: str, family: int, margin: float, alpha: float, 
         n_items=one.n_items,
         n_clusters=one.n_clusters,
         items=items,
-        note=" ".join(part for part in (one.scale.note, note) if part),
+        note=note,
     )
     if finding.verdict != "unclear":
         return finding
