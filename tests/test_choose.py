@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from audit import cli
 from audit.adapt.control import random_twin, shuffled_twin
-from audit.audits.gap.fit import probe_hits
+from audit.audits.fit import probe_hits
 from audit.choose import Chosen, choose, sampled
 from audit.choose.candidate import Candidate, find
 from audit.choose.race import Entry, entries, race, split

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 from scipy.linalg import helmert
 from sklearn.covariance import ledoit_wolf
 
-from audit.audits.gap.fit import (
+from audit.audits.fit import (
     deal_folds,
     h_score,
     h_score_excess,

@@ -13,7 +13,9 @@ from audit.finding import Finding, Verdict
 from audit.stats import Compared, cluster_means, compare, decide, false_discovery_level, simultaneous_level
 from audit.view import Item, fingerprint
 
-__all__ = ["Keep", "Question", "binary", "distinct", "findings", "floor_of", "max_t"]
+__all__ = ["MIN_DOCUMENTS", "Keep", "Question", "binary", "distinct", "findings", "floor_of", "max_t"]
+
+MIN_DOCUMENTS = 10  # of which a sample is placed, or a choice made
 
 Array = NDArray[np.float64]
 Keep = Callable[[str, Sequence[Item], Array, Array], None]

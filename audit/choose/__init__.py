@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from audit.audits.gap.fit import NEVER_WRONG, HScore, Spectrum, h_score_excess, log_evidence, out_of_fold
-from audit.audits.gap.placed import MIN_DOCUMENTS
+from audit.audits import MIN_DOCUMENTS
+from audit.audits.fit import NEVER_WRONG, HScore, Spectrum, h_score_excess, log_evidence, out_of_fold
 from audit.choose.advice import Advice, Situation, advise, grid
 from audit.choose.candidate import Candidate, features_of, find
 from audit.choose.race import Race, entries, race, run_leg

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from audit.adapt import adapt
-from audit.audits.gap.fit import deal_folds
+from audit.audits.fit import deal_folds
 from audit.choose.candidate import Candidate
 from audit.choose.ranking import pairwise
 from audit.errors import InputError

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.adapt.control import random_twin
-from audit.audits.gap.fit import out_of_fold
+from audit.audits.fit import out_of_fold
 from audit.audits.gap.mmd import representation
 from audit.audits.gap.placed import Samples
 from audit.audits.gap.tokens import token_scales

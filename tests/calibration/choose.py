@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.adapt.control import random_twin, shuffled_twin
-from audit.audits.gap.fit import Spectrum, h_score_excess, log_evidence, out_of_fold
+from audit.audits.fit import Spectrum, h_score_excess, log_evidence, out_of_fold
 from audit.items import shipped
 from audit.models.load import load_base
 from audit.models.source import Source, resolve

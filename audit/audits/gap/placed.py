@@ -10,16 +10,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.audits import distinct
+from audit.audits import MIN_DOCUMENTS, distinct
 from audit.finding import Decision, Estimate, Finding
 from audit.scale import Scale
 from audit.stats import cluster_weights, clusters_needed, rng_from
 from audit.view import Item, NotMeasurable, fingerprint
 
-__all__ = ["DRAWS", "MIN_DOCUMENTS", "Placed", "Sample", "Samples", "findings_of"]
+__all__ = ["DRAWS", "Placed", "Sample", "Samples", "findings_of"]
 
 DRAWS = 1000
-MIN_DOCUMENTS = 10
 
 Array = NDArray[np.float64]
 UNIT = "position between same domain (0) and unrelated (1)"

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from audit.audits.gap.placed import DRAWS, MIN_DOCUMENTS, Placed, Sample, Samples
+from audit.audits import MIN_DOCUMENTS
+from audit.audits.gap.placed import DRAWS, Placed, Sample, Samples
 from audit.probe import linear_probe
 from audit.stats import cluster_weights
 from audit.view import NotMeasurable

@@ -1,0 +1,138 @@
+"""Label fit on a scale: between what shuffled labels show and the best there can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from audit.audits import MIN_DOCUMENTS, distinct
+from audit.audits.fit.evidence import best_evidence, log_evidence
+from audit.audits.fit.folds import probe_hits
+from audit.audits.fit.h_score import PERMUTATIONS, h_score_excess, permuted_labels
+from audit.audits.fit.spectrum import Array, Spectrum
+from audit.finding import Estimate
+from audit.scale import Scale
+from audit.stats import cluster_weights, rng_from
+from audit.view import Item, NotMeasurable
+
+__all__ = ["NEVER_WRONG", "label_fit"]
+
+DRAWS = 1000
+GROUPS = 20  # of clusters, left out one after the other
+NEVER_WRONG = "A classifier is never wrong: do labels stand in the text?"
+
+
+def label_fit(features: ArrayLike, items: Sequence[Item], *, seed: int = 0) -> list[Scale]:
+    """Place what a base's features tell of the labels between shuffled labels and the best there can be.
+
+    Parameters
+    ----------
+    features : array_like, shape (n, d)
+        Of the training texts; texts that say the same in the same cluster count once.
+    items : sequence of Item, length n
+        With labels; cluster = document.
+    seed : int
+        Of the folds.
+
+    Returns
+    -------
+    list of Scale
+        ``fit/probe``: accuracy of linear probes on texts that they were not fitted to; null is the most frequent label.
+        ``fit/evidence``: log evidence in nats a text; null is that of shuffled labels, the ceiling lies the labels'
+        own entropy above it.
+        ``fit/h_score``: H-score excess.
+
+    Raises
+    ------
+    NotMeasurable
+        If there is one label only, there are too few documents, or the features do not vary.
+    """
+    position = {item.id: row for row, item in enumerate(items)}
+    kept = distinct(items)
+    x = np.asarray(features, dtype=np.float64)[[position[item.id] for item in kept]]
+    labels = np.array([item.label or "" for item in kept])
+    clusters = np.unique([item.cluster for item in kept], return_inverse=True)[1]
+    found = np.unique(labels)
+    if len(found) < 2:
+        raise NotMeasurable("label fit", f"every text is labelled {''.join(found)!r}; two labels are the least")
+    if int(clusters.max()) + 1 < MIN_DOCUMENTS:
+        raise NotMeasurable(
+            "label fit",
+            f"{int(clusters.max()) + 1} distinct documents are too few to tell; {MIN_DOCUMENTS} are the least",
+        )
+    spectrum = Spectrum.of(x)
+    return [_probe_scale(x, labels, clusters, seed), *_spectral_scales(spectrum, x, labels, clusters)]
+
+
+def _probe_scale(x: Array, labels: NDArray[np.str_], clusters: NDArray[np.int64], seed: int) -> Scale:
+    hits = probe_hits(x, labels, clusters, seed=seed).mean(axis=0)
+    majority = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+    weights = cluster_weights(clusters, DRAWS, rng_from(clusters, hits))
+    draws = hits @ weights / weights.sum(axis=0)
+    value = float(hits.mean())
+    low, high = (float(q) for q in np.quantile(draws, [0.025, 0.975]))
+    return Scale(
+        name="fit/probe",
+        question="accuracy of a linear probe on texts that it was not fitted to",
+        unit="accuracy",
+        null=majority,
+        measured=Estimate(value=value, low=low, high=high) if low < high else Estimate(value=value),
+        ceiling=1.0,
+        note=NEVER_WRONG if value == 1 else "",
+    )
+
+
+def _spectral_scales(
+    spectrum: Spectrum, x: Array, labels: NDArray[np.str_], clusters: NDArray[np.int64]
+) -> tuple[Scale, Scale]:
+    """Place evidence and H-score, with intervals from leaving groups of clusters out."""
+    counts = np.unique(labels, return_counts=True)[1]
+    shares = counts / counts.sum()
+    entropy = float(-(shares * np.log(shares) + (1 - shares) * np.log(1 - shares)).mean())  # one class against the rest
+    shuffled = permuted_labels(labels, clusters, PERMUTATIONS)
+    n, classes, many = shuffled.shape
+    null = float(best_evidence(spectrum, shuffled.reshape(n, classes * many)).mean())
+    score = h_score_excess(spectrum, labels, clusters)
+    groups = np.random.default_rng(0).permutation(int(clusters.max()) + 1)[clusters] % min(GROUPS, clusters.max() + 1)
+    left = []
+    for group in np.unique(groups):
+        rest = groups != group
+        if len(np.unique(labels[rest])) == len(counts):
+            part = Spectrum.of(x[rest])
+            left.append(
+                (log_evidence(part, labels[rest]), h_score_excess(part, labels[rest], clusters[rest], 49).excess)
+            )
+    spread = np.array(left)
+    return (
+        Scale(
+            name="fit/evidence",
+            question="log evidence of a linear model of the labels",
+            unit="nats a text",
+            null=null,
+            measured=_jackknifed(log_evidence(spectrum, labels), spread[:, 0] if len(left) else spread),
+            ceiling=null + entropy,
+            note="The ceiling lies the labels' own entropy above the null.",
+        ),
+        Scale(
+            name="fit/h_score",
+            question="H-score above that of shuffled labels",
+            unit="share of what is left above shuffled labels",
+            null=0.0,
+            measured=_jackknifed(score.excess, spread[:, 1] if len(left) else spread),
+            ceiling=1.0,
+            note=f"Permutation p = {score.p:.3g}.",
+        ),
+    )
+
+
+def _jackknifed(value: float, left_out: Array) -> Estimate:
+    """Student's interval from the values with one group of clusters left out each."""
+    count = len(left_out)
+    if count < 3 or not float(np.ptp(left_out)) > 1e-12:
+        return Estimate(value=value)
+    error = float(np.sqrt((count - 1) / count * ((left_out - left_out.mean()) ** 2).sum()))
+    half = float(stats.t.ppf(0.975, count - 1)) * error
+    return Estimate(value=value, low=value - half, high=value + half)
