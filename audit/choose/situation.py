@@ -21,6 +21,7 @@ from audit.items import passages, reversed_words
 from audit.items.reference import is_local, read_reference
 from audit.models.ask import Readout
 from audit.models.load import load_base
+from audit.models.weights import load_config
 from audit.recipe import Recipe
 from audit.stats import compare
 from audit.view import Item, NotMeasurable
@@ -60,6 +61,7 @@ def situation(
         kind=candidate.adapted_as,
         parameters=candidate.parameters,
         n_texts=n_training,
+        layers=getattr(load_config(candidate.source), "num_hidden_layers", None),
         majority=float(counts.max() / counts.sum()),
         accuracy=compare(hits, hits, clusters, binary=True).base,
         lift=compare(by_chance, hits, clusters, binary=True).change,

@@ -21,6 +21,7 @@ from audit.audits.fit import Spectrum, h_score_excess, log_evidence, out_of_fold
 from audit.items import shipped
 from audit.models.load import load_base
 from audit.models.source import Source, resolve
+from audit.stats import compare
 from audit.view import Item
 
 __all__ = ["measured", "page"]
@@ -88,6 +89,7 @@ def measured() -> pd.DataFrame:
     """Measure every base on subsamples of every task: one row each."""
     named = {task.name: np.array(task.labels) for task in tasks()}
     rows = []
+    right: dict[tuple[str, int, int, str], Array] = {}  # of the pretrained base, which comes first
     for base, answers in bases():
         for name, layers in answers.items():
             for size, subsamples, repeats in SIZES:
@@ -96,7 +98,9 @@ def measured() -> pd.DataFrame:
                     labels = named[name][chosen]
                     for which, x in (("last layer", layers[chosen, -1]), ("layer mean", layers[chosen].mean(axis=1))):
                         key = {"task": name, "size": size, "subsample": subsample, "base": base, "features": which}
-                        rows.append(key | _measures(x, labels, repeats))
+                        hits, measures = _measures(x, labels, repeats)
+                        first = right.setdefault((name, size, subsample, which), hits)
+                        rows.append(key | measures | {"surely_above": _surely_above(hits, first)})
     return pd.DataFrame(rows)
 
 
@@ -109,11 +113,17 @@ def _drawn(labels: NDArray[np.str_], size: int, seed: int) -> NDArray[np.int64]:
             return chosen
 
 
-def _measures(x: Array, labels: NDArray[np.str_], repeats: int) -> dict[str, float]:
+def _surely_above(hits: Array, first: Array) -> bool:
+    """Tell whether the ranking would put it above: the paired interval of two bases lies above 0."""
+    low = compare(first, hits, [str(row) for row in range(len(hits))], binary=True).change.bounds()[0]
+    return low > 0
+
+
+def _measures(x: Array, labels: NDArray[np.str_], repeats: int) -> tuple[Array, dict[str, float]]:
     hits, nats = out_of_fold(x, labels, np.arange(len(labels)), repeats=repeats)
     spectrum = Spectrum.of(x)
     score = h_score_excess(spectrum, labels, permutations=99)
-    return {
+    return hits.mean(axis=0), {
         "accuracy": float(hits.mean()),
         "log_loss": -float(nats.mean()),
         "evidence": log_evidence(spectrum, labels),
@@ -176,6 +186,12 @@ def page(rows: pd.DataFrame, minutes: float) -> list[str]:
                 cells = " | ".join(f"{int(one.sum())} of {len(one)}" for one in wrong)
                 lines.append(f"| {which} | {said} | {cells} |")
         lines.append("")
+    ranked = rows[(rows["features"] == "layer mean") & rows["base"].str.startswith(("random", "shuffled"))]
+    lines += [
+        "`choose` gives two bases one place unless their interval tells them apart: on layer means it would have "
+        f"ranked {int(ranked['surely_above'].sum())} of {len(ranked)} twins above MiniLM.",
+        "",
+    ]
     means = rows[(rows["features"] == "layer mean")].assign(kind=rows["base"].str.split().str[0])
     table = means.groupby(["task", "size", "kind"])["accuracy"].mean().unstack()
     kinds = ("pretrained", "truncated", "random", "shuffled")
