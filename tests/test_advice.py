@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from audit.choose.advice import Cell, Grid, Situation, advise, choice, grid
+from audit.choose.advice import Advice, Cell, Grid, Situation, advise, choice, grid
 from audit.finding import Estimate
 from tests.calibration import advice as carried
 
@@ -64,6 +64,12 @@ def told(**changes: Any) -> list[str]:
 )
 def test_what_follows_from_what(changes: dict[str, Any], actions: list[str]) -> None:
     assert told(**changes) == actions
+
+
+def test_a_race_on_this_base_stands_before_the_grid() -> None:
+    won = Advice(action="full", reason="Won: base, full", basis="measured here")
+    assert advise(Situation(**USUAL), KNOWN, won) == [won]
+    assert [one.action for one in advise(Situation(**{**USUAL, "lift": at(0.0)}), KNOWN, won)] == ["change the base"]
 
 
 def test_every_piece_of_advice_says_its_numbers() -> None:

@@ -236,6 +236,7 @@ def test_who_is_surely_worse_is_dropped_and_who_is_not_runs_on() -> None:
     assert sorted(run.left) == ["x, head", "y, head"]
     assert run.stopped == "all training texts were used"
     assert run.verdict.startswith("Open between")
+    assert run.winner is None
     [leg] = [one for one in run.legs if one.base == "poor"]
     assert leg.outcome.startswith("dropped: -")
     assert leg.seconds == 1.0
@@ -247,6 +248,8 @@ def test_a_race_with_one_left_is_won() -> None:
     run = race([entry(name) for name in track.rates], TEXTS, track.run, clock=track.clock)
     assert run.stopped == "one is left"
     assert run.verdict.startswith("Won: x, head")
+    assert run.winner is not None
+    assert (run.winner.base, run.winner.method) == ("x", "head")
     assert {n for _, n in track.asked} == {160}
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from audit.audits import MIN_DOCUMENTS
 from audit.audits.fit import NEVER_WRONG, HScore, Spectrum, h_score_excess, log_evidence, out_of_fold
-from audit.choose.advice import Advice, Situation, advise, grid
+from audit.choose.advice import Action, Advice, Situation, advise, grid
 from audit.choose.candidate import Candidate, features_of, find
 from audit.choose.race import Race, entries, race, run_leg
 from audit.choose.ranking import ranked
@@ -232,7 +232,7 @@ def choose(
                 limits.append(f"No advice on {name}: the budget was spent.")
                 continue
             seen = situation(found.candidates[name], items, found.hits[name], recipe, len(training), REPEATS)
-            advised.append(Advised(base=name, seen=seen, advice=advise(seen, grid())))
+            advised.append(Advised(base=name, seen=seen, advice=advise(seen, grid(), _raced(ran, name))))
         chosen = Chosen(
             recipe=recipe.name,
             n_training=len(training),
@@ -248,6 +248,15 @@ def choose(
         )
         write_atomically(out / "choose.json", chosen.model_dump_json(indent=1).encode())
     return chosen
+
+
+def _raced(ran: Race | None, base: str) -> Advice | None:
+    """Return the method that won the race, if it was on this base."""
+    leg = ran.winner if ran is not None else None
+    if ran is None or leg is None or leg.base != base:
+        return None
+    action: Action = "head" if leg.method == "head" else "lora" if leg.method == "lora" else "full"
+    return Advice(action=action, reason=ran.verdict.rstrip("."), basis="measured here")
 
 
 def _try(found: _Answers, name: str, items: Sequence[Item], recipe: Recipe, deadline: float, tick: Ticker) -> None:

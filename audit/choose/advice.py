@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from audit.finding import Estimate
 
-__all__ = ["Advice", "Cell", "Grid", "Situation", "advise", "grid"]
+__all__ = ["Action", "Advice", "Cell", "Grid", "Situation", "advise", "grid"]
 
 Action = Literal["prompt", "head", "lora", "full", "domain-adaptive pretraining first", "change the base", "no advice"]
 Basis = Literal["measured here", "measured elsewhere", "published"]
@@ -117,7 +117,7 @@ def grid() -> Grid:
     return Grid.model_validate_json((resources.files("audit.choose") / "grid.json").read_bytes())
 
 
-def advise(seen: Situation, known: Grid) -> list[Advice]:
+def advise(seen: Situation, known: Grid, raced: Advice | None = None) -> list[Advice]:
     """Say what to do, the most urgent first.
 
     Parameters
@@ -125,6 +125,8 @@ def advise(seen: Situation, known: Grid) -> list[Advice]:
     seen : Situation
     known : Grid
         See `grid`.
+    raced : Advice, optional
+        The method that won a race on this base: it stands in place of what the grid says.
 
     Returns
     -------
@@ -156,7 +158,7 @@ def advise(seen: Situation, known: Grid) -> list[Advice]:
     if low <= 0:
         said = f"whether this base knows more than random weights is unclear: {against}; more labelled texts would tell"
         return [Advice(action="no advice", reason=said, basis="measured here")]
-    return [*_prompt(seen), *_further(seen), _method(seen, known)]
+    return [*_prompt(seen), *_further(seen), raced or _method(seen, known)]
 
 
 def _prompt(seen: Situation) -> list[Advice]:

@@ -86,10 +86,17 @@ class Race(BaseModel):
     n_validation: int
 
     @property
+    def winner(self) -> Leg | None:
+        """The last leg of the one that is left, where the intervals left one."""
+        if len(self.left) != 1 or self.stopped != "one is left":
+            return None
+        return next(leg for leg in reversed(self.legs) if f"{leg.base}, {leg.method}" == self.left[0])
+
+    @property
     def verdict(self) -> str:
         """Who won, or between whom it is open, in one sentence."""
         who = " | ".join(self.left) or "nobody"
-        said = f"Won: {who}" if len(self.left) == 1 and self.stopped == "one is left" else f"Open between: {who}"
+        said = f"Won: {who}" if self.winner else f"Open between: {who}"
         return f"{said} ({self.stopped}; {self.n_validation} validation texts, {self.seconds:.0f} s)."
 
 
