@@ -14,6 +14,7 @@ from audit.adapt.train import with_lora
 from audit.errors import InputError
 from audit.items.bbq import read_bbq
 from audit.items.pairs import read_pairs
+from audit.items.reference import is_local, read_reference
 from audit.items.task import read_task
 from audit.job import axes_of
 from audit.models.source import resolve
@@ -106,7 +107,10 @@ def check(recipe: Recipe) -> Checked:
 
 
 def _read_sets(recipe: Recipe) -> None:
-    """Refuse minimal pairs and questions that cannot be read."""
+    """Refuse a reference that lies here, minimal pairs and questions that cannot be read."""
+    named = recipe.audit.gap.reference if recipe.audit.gap is not None else None
+    if named is not None and named != "base" and is_local(named):
+        read_reference(named)
     if recipe.audit.bias is not None:
         for pairs in recipe.audit.bias.minimal_pairs:
             read_pairs(Path(pairs.file), pairs.form)

@@ -29,7 +29,7 @@ from audit.view import read_items
 
 if TYPE_CHECKING:
     from audit.choose import Chosen
-    from audit.choose.race import Race
+    from audit.choose.racing import Race
     from audit.job import Ticker
 
 app = typer.Typer(
@@ -324,7 +324,9 @@ def _failed(report: Report, gate: str | None) -> list[str]:
         return []
     stopped = (Verdict.WORSE,) if gate == "worse" else (Verdict.WORSE, Verdict.UNCLEAR)
     declared = [one for one in report.findings if one.group is None]
-    missing = [audit for audit in ("bias", "gap", "forgetting") if audit not in {one.audit for one in declared}]
+    missing = [
+        audit for audit in ("bias", "gap", "forgetting", "transfer") if audit not in {one.audit for one in declared}
+    ]
     failed = [one.id for one in declared if one.verdict in stopped]
     return failed + (missing if gate == "strict" or not declared else [])
 

@@ -9,10 +9,16 @@ from pydantic import BaseModel, ConfigDict, computed_field, model_validator
 
 from audit.finding import Estimate, Number, Verdict
 
-__all__ = ["WORDS", "Curve", "How", "Needed", "Point", "Saving", "Texts"]
+__all__ = ["CONTROLS", "WORDS", "Curve", "How", "Needed", "Point", "Saving", "Texts"]
 
 How = Literal["probe", "fine_tuned"]
 Only = Literal["at least", "at most"]
+
+CONTROLS = {
+    "random_init": "random initial weights",
+    "shuffled_weights": "the base's own weights, shuffled within every tensor",
+}
+"""What the base is held against."""
 
 WORDS: dict[Verdict, str] = {
     Verdict.BETTER: "helps",

@@ -186,3 +186,26 @@ def test_the_committed_table_keeps_the_bounds() -> None:
     powers = [float(row[3]) for row in rows if len(row) == 4 and row[2].isdigit()]
     assert len(powers) == 6
     assert all(abs(power - 0.80) <= 0.05 for power in powers)
+
+
+def test_the_committed_table_of_the_gap_keeps_its_bounds() -> None:
+    """Of representation; 3 standard errors of the repeats of a row on top of .05, and .93 of the intervals."""
+    text = (Path(__file__).parent / "calibration" / "gap.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    repeats = {30: 200, 100: 200, 200: 150, 500: 80}
+    assert len(rows) == 16
+    for n, share, position, coverage, same, worse, *_ in rows:
+        slack = 3 * math.sqrt(0.05 * 0.95 / repeats[int(n)])
+        assert float(coverage) >= 0.95 - slack
+        if share == "0.2":  # the margin: neither may be said
+            assert max(float(same), float(worse)) <= 0.05 + slack
+        if share == "0":
+            assert float(worse) <= 0.05 + slack
+        if int(n) >= 100:
+            assert float(position.split()[0]) == pytest.approx(float(share), abs=0.015)
+    assert float(rows[-4][4]) > 0.9  # 500 texts of one domain are called so: "always unclear" fails
+
+
+def test_no_twin_that_knows_nothing_is_ranked_above_its_base() -> None:
+    text = (Path(__file__).parent / "calibration" / "choose.md").read_text(encoding="utf-8")
+    assert "it would have ranked 0 of 550 twins above MiniLM" in text

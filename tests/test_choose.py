@@ -17,7 +17,7 @@ from audit.adapt.control import random_twin, shuffled_twin
 from audit.audits.fit import probe_hits
 from audit.choose import Chosen, choose, sampled
 from audit.choose.candidate import Candidate, find
-from audit.choose.race import Entry, entries, race, split
+from audit.choose.racing import Entry, entries, race, split
 from audit.choose.ranking import ranked
 from audit.errors import InputError
 from audit.items import shipped
@@ -107,6 +107,54 @@ def test_the_test_split_is_never_looked_at(tiny_encoder: Path, other: Path, tmp_
             first
         )
     assert (first.n_training, first.n_texts, first.n_clusters, first.n_labels) == (80, 80, 80, 2)
+
+
+def test_rows_said_twice_prove_nothing_more(tiny_encoder: Path, other: Path, tmp_path: Path) -> None:
+    test = pd.DataFrame({"text": ["Fine, thanks.", "It broke."], "label": ["praise", "complaint"]})
+    names = [str(tiny_encoder), str(other)]
+    once = choose(asking(table(tmp_path, test), tiny_encoder), names, tmp_path / "once")
+    rows = pd.read_csv(tmp_path / "task.tsv", sep="\t", quoting=3)
+    twice = pd.concat([rows, rows[rows["split"] == "train"]]).assign(document=lambda all_rows: all_rows["text"])
+    twice.to_csv(tmp_path / "twice.tsv", sep="\t", index=False, quoting=3)
+    task = {"dataset": str(tmp_path / "twice.tsv"), "labels": ["complaint", "praise"], "cluster": "document"}
+    again = choose(asking(tmp_path / "twice.tsv", tiny_encoder, task=task), names, tmp_path / "twice")
+    assert (again.n_training, again.n_texts) == (once.n_training, once.n_texts) == (80, 80)
+
+
+def test_one_weight_is_one_base(tiny_encoder: Path, tmp_path: Path) -> None:
+    recipe = asking(table(tmp_path, pd.DataFrame({"text": ["Fine."], "label": ["praise"]})), tiny_encoder)
+    chosen = choose(recipe, [str(tiny_encoder), f"{tiny_encoder}/"], tmp_path / "o")
+    assert [one.problem for one in chosen.bases] == ["", f"the same weights as {tiny_encoder}"]
+
+
+def test_what_is_wrong_from_the_start_is_said_before_anything_is_written(
+    tiny_encoder: Path, other: Path, tmp_path: Path
+) -> None:
+    data = table(tmp_path, pd.DataFrame({"text": ["Fine."], "label": ["praise"]}))
+    with pytest.raises(InputError, match=r"nope1: no such folder.*nope2: no such folder"):
+        choose(asking(data, tiny_encoder), ["nope1", "nope2"], tmp_path / "o")
+    absent = asking(data, tiny_encoder, audit={"gap": {"margin": 0.2, "reference": "nothere.txt"}})
+    with pytest.raises(InputError, match=r"nothere.txt"):
+        choose(absent, [str(tiny_encoder), str(other)], tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+def test_advice_that_fails_leaves_the_ranking(tiny_causal: Path, other: Path, tmp_path: Path) -> None:
+    """Of two labels one begins the other, which no prompt can tell: no reason to lose what was ranked."""
+    path = table(tmp_path, pd.DataFrame({"text": ["Fine."], "label": ["praise"]}))
+    rows = pd.read_csv(path, sep="\t", quoting=3).replace({"label": {"praise": "complaint more"}})
+    rows.to_csv(path, sep="\t", index=False, quoting=3)
+    recipe = asking(path, other, task={"dataset": str(path), "labels": ["complaint", "complaint more"]})
+    chosen = choose(recipe, [str(tiny_causal), str(other)], tmp_path / "o")
+    assert all(one.accuracy is not None for one in chosen.bases)
+    if str(tiny_causal) in chosen.first:
+        assert any("begins the label" in limit for limit in chosen.limits)
+    assert (tmp_path / "o" / "choose.json").is_file()
+
+
+def test_a_cluster_that_does_not_fit_is_left_out_and_not_what_follows() -> None:
+    items = [Item(id=str(n), cluster="one" if n < 1001 else str(n), text=str(n)) for n in range(1061)]
+    assert len(sampled(items, 1000)) == 60
 
 
 def test_a_base_that_cannot_be_loaded_is_a_row_that_says_why(tiny_encoder: Path, other: Path, tmp_path: Path) -> None:

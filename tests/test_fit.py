@@ -200,7 +200,7 @@ def test_the_scales_place_noise_at_zero_and_a_signal_above() -> None:
         assert scale.measured.low is not None
         assert scale.measured.low > scale.null
         assert 0.15 < scale.position < 1
-    assert [scale.name for scale in label_fit(signal, items)] == ["fit/probe", "fit/evidence", "fit/h_score"]
+    assert [scale.name for scale in label_fit(signal, items)] == ["fit/probe", "fit/h_score"]
 
 
 def test_saying_it_twice_proves_nothing_more() -> None:

@@ -276,16 +276,18 @@ def test_texts_that_all_say_the_same_are_far_and_do_not_break_anything() -> None
 
 
 def texts_of_length(name: str, lengths: Sequence[int]) -> list[Item]:
-    return [Item(id=f"{name}{i}", cluster=f"{name}{i}", text="x" * length) for i, length in enumerate(lengths)]
+    return [Item(id=f"{name}{i}", cluster=f"{name}{i}", text=name * length) for i, length in enumerate(lengths)]
 
 
 def lengths_told(reference: Sequence[int], task: Sequence[int]) -> Gap:
     """A base that knows nothing of a text but how long it is."""
-    vectors = {"x" * n: np.array([n / 20, 0.0]) for n in (*reference, *task)}
-    samples = [texts_of_length(name, lengths) for name, lengths in (("r", reference), ("t", task))]
-    ceiling = [one.model_copy(update={"text": "y" * len(one.text or "")}) for one in samples[0]]
-    vectors |= {"y" * n: np.array([n / 20, 9.0]) for n in reference}
-    return domain_gap(Known(vectors), samples[1], samples[0], ceiling, margin=0.2)
+    samples = [texts_of_length(name, lengths) for name, lengths in (("r", reference), ("t", task), ("u", reference))]
+    vectors = {
+        one.text or "": np.array([len(one.text or "") / 20, 9.0 * (side == 2)])
+        for side, some in enumerate(samples)
+        for one in some
+    }
+    return domain_gap(Known(vectors), samples[1], samples[0], samples[2], margin=0.2)
 
 
 def test_what_length_alone_tells_apart_is_gone_at_equal_lengths() -> None:

@@ -14,6 +14,7 @@ from scipy.special import expit, logit
 from audit.audits.transfer.multiplier import draw, monotone, needed, reached, savings
 from audit.audits.transfer.power_law import beyond, power_law
 from audit.finding import Estimate
+from audit.publish.transfer import headlines, saving_sentence
 from audit.savings import Curve, Needed, Point, Saving, Texts
 
 Array = NDArray[np.float64]
@@ -299,3 +300,19 @@ def test_a_price_and_a_curve_refuse_too() -> None:
         )  # fmt: skip
     with pytest.raises(ValidationError, match="two sizes that grow"):
         Curve(arm="base", how="probe", points=[Point(n=16, error=Estimate(value=0.1))] * 2)
+
+
+def test_the_headline_is_what_the_interval_promises_most_of() -> None:
+    def saving(n: int, at: Texts, low: Texts, high: Texts) -> Saving:
+        return Saving(
+            control="random_init", how="probe", n=n, smallest=16, largest=600, texts=at, texts_low=low, texts_high=high
+        )
+
+    end, start = Texts(n=600, only="at least"), Texts(n=16, only="at most")
+    wide = saving(16, Texts(n=440), start, end)  # from nothing to everything
+    firm = saving(64, end, Texts(n=256), end)
+    weak = saving(256, end, Texts(n=300), end)
+    below = saving(32, start, start, Texts(n=40))
+    assert headlines([wide, firm, weak, below]) == [firm]
+    assert headlines([below, saving(100, Texts(n=100), Texts(n=90), Texts(n=120))])[0].n == 100
+    assert "more than 9.4" in saving_sentence(firm)

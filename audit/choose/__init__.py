@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from audit.audits import MIN_DOCUMENTS
+from audit.audits import MIN_DOCUMENTS, distinct
 from audit.audits.fit import NEVER_WRONG, HScore, Spectrum, h_score_excess, log_evidence, out_of_fold
 from audit.choose.advice import Action, Advice, Situation, advise, grid
 from audit.choose.candidate import Candidate, features_of, find
-from audit.choose.race import Race, entries, race, run_leg
+from audit.choose.racing import Race, entries, race, run_leg
 from audit.choose.ranking import ranked
-from audit.choose.situation import situation
+from audit.choose.seen import REPEATS, general_texts, situation
 from audit.errors import InputError, Unavailable
 from audit.finding import Estimate
 from audit.items.task import read_task
@@ -31,7 +31,6 @@ __all__ = ["Advised", "Chosen", "RankedBase", "choose"]
 
 Array = NDArray[np.float64]
 LIMIT = 1000  # training texts that are asked
-REPEATS = 5
 
 
 CONDITIONAL = (
@@ -109,7 +108,7 @@ class Chosen(_Record):
     ----------
     recipe : str
     n_training : int
-        Texts of the training split.
+        Distinct texts of the training split.
     n_texts, n_clusters, n_labels : int
         Those of them that were asked; test texts are never looked at.
     majority : float
@@ -209,12 +208,13 @@ def choose(
     deadline = started + (np.inf if minutes is None else 60 * minutes)
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise InputError(f"--base names {', '.join(names) or 'nothing'}: choosing needs two different bases or more")
-    training = read_task(recipe.task).train
+    training = distinct(read_task(recipe.task).train)
     items = sampled(training, LIMIT)
     refuse_too_few(items, recipe.task.dataset)
+    general = general_texts(recipe)
+    found = _found(names, recipe)
     with locked(out):
-        found = _Answers()
-        for name in names:
+        for name in found.candidates:
             _try(found, name, items, recipe, deadline, tick)
         bases = _ranked(found, names, items)
         measured = [found.candidates[one.name] for one in bases if one.place is not None]
@@ -228,11 +228,14 @@ def choose(
         first = [one.name for one in bases if one.place == 1]
         advised = []
         for name in first:
-            if time.perf_counter() > deadline:
-                limits.append(f"No advice on {name}: the budget was spent.")
-                continue
-            seen = situation(found.candidates[name], items, found.hits[name], recipe, len(training), REPEATS)
-            advised.append(Advised(base=name, seen=seen, advice=advise(seen, grid(), _raced(ran, name))))
+            try:
+                if time.perf_counter() > deadline:
+                    raise Unavailable("the budget was spent")
+                seen = situation(found.candidates[name], items, found.hits[name], recipe, len(training), general)
+            except (InputError, Unavailable, NotMeasurable) as reason:
+                limits.append(f"No advice on {name}: {reason}.")
+            else:
+                advised.append(Advised(base=name, seen=seen, advice=advise(seen, grid(), _raced(ran, name))))
         chosen = Chosen(
             recipe=recipe.name,
             n_training=len(training),
@@ -259,6 +262,30 @@ def _raced(ran: Race | None, base: str) -> Advice | None:
     return Advice(action=action, reason=ran.verdict.rstrip("."), basis="measured here")
 
 
+def _found(names: Sequence[str], recipe: Recipe) -> _Answers:
+    """Find every base before any is asked; one that is not there, or is there twice, says so in its row.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    found = _Answers()
+    for name in names:
+        try:
+            one = find(name, recipe)
+            same = (other for other, known in found.candidates.items() if known.source.sha256 == one.source.sha256)
+            twin = next(same, None)
+            if twin is not None:
+                raise InputError(f"the same weights as {twin}")
+            found.candidates[name] = one
+        except (InputError, Unavailable) as reason:
+            found.problems[name], found.seconds[name] = " ".join(str(reason).split()), 0.0
+    if not found.candidates:
+        raise InputError("; ".join(found.problems.values()))
+    return found
+
+
 def _try(found: _Answers, name: str, items: Sequence[Item], recipe: Recipe, deadline: float, tick: Ticker) -> None:
     """Ask one base, or keep why it could not be asked."""
     began = time.perf_counter()
@@ -272,13 +299,16 @@ def _try(found: _Answers, name: str, items: Sequence[Item], recipe: Recipe, dead
 
 
 def sampled(items: Sequence[Item], limit: int) -> list[Item]:
-    """Draw about so many items by whole clusters: which ones depends on nothing but their order."""
+    """Draw at most so many items by whole clusters, in an order that hangs on nothing but the clusters' names."""
     if len(items) <= limit:
         return list(items)
     codes = np.unique([item.cluster for item in items], return_inverse=True)[1]
-    order = np.random.default_rng(0).permutation(int(codes.max()) + 1)
-    taken = order[: max(1, int(np.searchsorted(np.cumsum(np.bincount(codes)[order]), limit, side="right")))]
-    return [item for item, code in zip(items, codes, strict=True) if code in set(taken.tolist())]
+    sizes, room, taken = np.bincount(codes), limit, set()
+    for cluster in np.random.default_rng(0).permutation(len(sizes)).tolist():
+        if sizes[cluster] <= room:  # one that does not fit is left out, not what comes after it
+            taken.add(cluster)
+            room -= int(sizes[cluster])
+    return [item for item, code in zip(items, codes.tolist(), strict=True) if code in taken]
 
 
 def refuse_too_few(items: Sequence[Item], where: str) -> None:
@@ -296,8 +326,7 @@ def refuse_too_few(items: Sequence[Item], where: str) -> None:
 
 
 def _ask(found: _Answers, name: str, items: Sequence[Item], recipe: Recipe, tick: Ticker) -> None:
-    candidate = find(name, recipe)
-    found.candidates[name] = candidate
+    candidate = found.candidates[name]
     layers = features_of(candidate, items, "layer_means", recipe, lambda done, total: tick(name, done, total))
     features = layers.mean(axis=1)
     labels, clusters = [item.label or "" for item in items], [item.cluster for item in items]

@@ -60,6 +60,8 @@ class Situation(_Record):
         That accuracy minus the same on random initial weights, texts and folds paired.
     prompted : Estimate or None
         Accuracy without any training minus the probe's, texts paired; of a causal base.
+    reference : str
+        What the texts are placed by.
     position : Estimate or None
         Of the task's texts between the reference (0) and unrelated text (1), in the base's space.
     split : float or None
@@ -74,6 +76,7 @@ class Situation(_Record):
     accuracy: Estimate
     lift: Estimate
     prompted: Estimate | None = None
+    reference: str = "shipped:passages"
     position: Estimate | None = None
     split: float | None = None
 
@@ -176,7 +179,11 @@ def _further(seen: Situation) -> list[Advice]:
     split = seen.split is not None and seen.split > SPLIT
     if not (far or split):
         return []
-    where = f"the texts lie at {_bounded(seen.position)} of the way to unrelated ones" if seen.position else ""
+    where = (
+        f"the texts lie at {_bounded(seen.position)} of the way from {seen.reference} to unrelated ones"
+        if seen.position
+        else ""
+    )
     words = f"a word takes {seen.split:.2f} times the tokens of the reference's" if seen.split else ""
     said = (
         f"{' and '.join(part for part in (where, words) if part)}; further pretraining on texts of the task, if there "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 import pandas as pd
@@ -12,11 +13,13 @@ from audit.errors import InputError, Unavailable
 from audit.items import passages
 from audit.view import Item, read_items
 
-__all__ = ["card_datasets", "hub_texts", "is_local", "read_reference"]
+__all__ = ["card_datasets", "hub_texts", "is_local", "numbered", "read_reference"]
 
 ITEMS = (".jsonl", ".parquet")
 TABLES = {".csv": ",", ".tsv": "\t"}
 SHIPPED = "shipped:passages"
+LOOKED = 100  # rows of a stream that tell which column is its text
+FAR = 2  # times the words a row of any other column: ids and titles are not meant
 
 
 def read_reference(name: str, limit: int | None = None) -> list[Item]:
@@ -26,8 +29,9 @@ def read_reference(name: str, limit: int | None = None) -> list[Item]:
     ----------
     name : str
         ``shipped:passages``; a file of items (.jsonl, .parquet); a .txt with a text a line, or paragraphs that blank
-        lines separate; a .csv or .tsv with a column ``text``, or else the first one that holds words; or a Hub data set
-        (``owner/name``, or ``owner/name:configuration``).
+        lines separate; a .csv or .tsv with a column ``text``, or else the only one that holds words (or more than twice the
+        words of any other, a row); or a Hub data set (``owner/name``, or ``owner/name:configuration``), of the same rule.
+        The ids say the column, where it is not ``text``.
     limit : int, optional
         Texts that are taken from the Hub; what lies here is read whole.
 
@@ -50,9 +54,10 @@ def read_reference(name: str, limit: int | None = None) -> list[Item]:
             raise InputError(f"{name}: item {without!r} is not a text")
         return items
     if path.suffix == ".txt":
-        return _items(_said(path), path)
+        return _items(_said(path), path.name, path)
     if path.suffix in TABLES:
-        return _items(_column(path), path)
+        texts, column = _column(path)
+        return _items(texts, _called(path.name, column), path)
     raise InputError(
         f"{name}: no such reference; it is a file ({', '.join((*ITEMS, '.txt', *TABLES))}), a Hub data set "
         f"(owner/name), 'base' or '{SHIPPED}'"
@@ -85,7 +90,7 @@ def hub_texts(name: str, limit: int | None = None) -> list[Item]:
     Raises
     ------
     InputError
-        If the Hub does not give it, or it holds no texts.
+        If the Hub does not give it, it holds no texts, or it does not say in which column.
     Unavailable
         If the Hub cannot be reached and its cache has no such data set.
     """
@@ -98,14 +103,16 @@ def hub_texts(name: str, limit: int | None = None) -> list[Item]:
     reachable = hub_reachable()
     texts: list[str] = []
     try:
-        rows = datasets.load_dataset(repository, configuration or None, split="train", streaming=reachable)
-        column = ""
-        for row in rows:
-            column = column or _text_column(row)
+        rows = iter(datasets.load_dataset(repository, configuration or None, split="train", streaming=reachable))
+        first = list(islice(rows, min(limit or LOOKED, LOOKED)))
+        column = _text_column({key: [row.get(key) for row in first] for row in first for key in row}, name)
+        for row in chain(first, rows):
             if isinstance(row.get(column), str) and row[column].strip():
                 texts.append(row[column])
             if len(texts) == limit:
                 break
+    except InputError:
+        raise
     except Exception as error:  # noqa: BLE001 (scripts, schemas, transports: whatever it is, the texts are not there)
         if not reachable:
             raise Unavailable(
@@ -116,7 +123,7 @@ def hub_texts(name: str, limit: int | None = None) -> list[Item]:
         raise InputError(f"{name}: the Hub did not give its training split ({reason})") from None
     if not texts:
         raise InputError(f"{name}: no column of its training split holds texts")
-    return _numbered(texts, name)
+    return numbered(texts, _called(name, column))
 
 
 def card_datasets(folder: Path) -> list[str]:
@@ -139,9 +146,23 @@ def card_datasets(folder: Path) -> list[str]:
     return [name for name in names if isinstance(name, str) and name.strip()]
 
 
-def _text_column(row: dict[str, object]) -> str:
-    """The column ``text``, else the first that holds a string."""
-    return "text" if "text" in row else next((name for name, value in row.items() if isinstance(value, str)), "")
+def _text_column(columns: Mapping[str, Sequence[object]], name: str) -> str:
+    """The column ``text``, else the only one that holds words, else the one that holds far more of them than others."""
+    if "text" in columns:
+        return "text"
+    words: dict[str, float] = {}
+    for column, values in columns.items():
+        said = [value or "" for value in values if isinstance(value, str | None)]
+        if len(said) == len(values) and any(character.isalpha() for value in said for character in value):
+            words[column] = sum(len(value.split()) for value in said) / len(said)
+    most, *others = sorted(words, key=lambda column: -words[column]) or [""]
+    if not most:
+        raise InputError(f"{name}: no column 'text', and none that holds words; it has {', '.join(columns)}")
+    if others and words[most] <= FAR * words[others[0]]:
+        raise InputError(
+            f"{name}: no column 'text', and {', '.join(sorted(words))} all hold words; call the one that is meant 'text'"
+        )
+    return most
 
 
 def _said(path: Path) -> list[str]:
@@ -156,8 +177,8 @@ def _said(path: Path) -> list[str]:
     return paragraphs if len(paragraphs) > 1 else [line.strip() for line in content.splitlines() if line.strip()]
 
 
-def _column(path: Path) -> list[str]:
-    """The column ``text`` of a table, else the first that holds words."""
+def _column(path: Path) -> tuple[list[str], str]:
+    """The texts of a table, and the name of their column."""
     plain = path.suffix == ".tsv"  # where a quotation mark is a character like any other
     try:
         table = pd.read_csv(path, sep=TABLES[path.suffix], quoting=3 if plain else 0, keep_default_na=False)
@@ -166,24 +187,31 @@ def _column(path: Path) -> list[str]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as {path.suffix[1:]} ({str(error).splitlines()[0]})") from None
     columns = {str(name): values.tolist() for name, values in table.items()}
-    worded = [name for name, values in columns.items() if values and all(isinstance(value, str) for value in values)]
-    column = "text" if "text" in columns else next(iter(worded), None)
-    if column is None:
-        raise InputError(f"{path}: no column 'text', and none that holds words; it has {', '.join(columns)}")
+    column = _text_column(columns, str(path))
     for number, value in enumerate(columns[column]):
         if not isinstance(value, str) or not value.strip():
             raise InputError(f"{path}: row {number} of column {column!r} is {value!r}, not a text")
-    return columns[column]
+    return columns[column], column
 
 
-def _items(texts: Sequence[str], path: Path) -> list[Item]:
+def _called(name: str, column: str) -> str:
+    return name if column == "text" else f"{name}:{column}"
+
+
+def _items(texts: Sequence[str], name: str, path: Path) -> list[Item]:
     if not texts:
         raise InputError(f"{path}: no texts in it")
-    return _numbered(texts, path.name)
+    return numbered(texts, name)
 
 
-def _numbered(texts: Sequence[str], name: str) -> list[Item]:
-    """Texts as items; the same text is one witness, however often it is said."""
+def numbered(texts: Sequence[str], name: str) -> list[Item]:
+    """Make items of texts; the same text is one witness, however often it is said.
+
+    Examples
+    --------
+    >>> [(item.id, item.cluster) for item in numbered(["Yes.", "No.", "Yes."], "said")]
+    [('said:0', 'said:0'), ('said:1', 'said:1'), ('said:2', 'said:0')]
+    """
     ids = [f"{name}:{number}" for number in range(len(texts))]
     first: dict[str, str] = {}
     clusters = [first.setdefault(text, one) for text, one in zip(texts, ids, strict=True)]

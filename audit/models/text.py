@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from audit.errors import InputError
+from audit.items.reference import numbered
 from audit.models.ask import ModelView, Readout, softmax
 from audit.models.embed import Pool, class_logits, layer_means, pooled, token_means
 from audit.models.network import Network, Words, minds_padding, stretches
@@ -211,6 +212,8 @@ class TextView(ModelView):
     def write(self, count: int, seed: int = 0) -> list[Item]:
         """Write texts as a causal model does by itself (see `audit.models.sample.write_texts`).
 
+        What it repeats is one document.
+
         Raises
         ------
         NotMeasurable
@@ -223,7 +226,7 @@ class TextView(ModelView):
             texts = write_texts(model, self._tokenizer, start, count, seed=seed, progress=self.progress)
         if not texts:
             raise NotMeasurable("write", "this model writes nothing")
-        return [Item(id=f"base:{n}", cluster=f"base:{n}", text=text) for n, text in enumerate(texts)]
+        return numbered(texts, "base")
 
     # --- likelihoods ---
 

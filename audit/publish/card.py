@@ -93,11 +93,13 @@ def sentence(finding: Finding) -> str:
     margin = f"{finding.margin:g}"
     if finding.change is None:
         position = f"position {finding.adapted.value:.2f}, margin {margin}"
+        needed = f"; about {finding.n_needed} documents in place of {finding.n_clusters} would decide"
+        documents = needed if finding.n_needed else ""
         return {
             Verdict.SAME: f"By this measure the task lies in the reference's domain ({position}).",
             Verdict.WORSE: f"By this measure the task lies outside the reference's domain ({position}).",
             Verdict.BETTER: f"By this measure the task lies closer to it than the reference's own halves ({position}).",
-            Verdict.UNCLEAR: f"By this measure it is unclear whether the task lies in that domain ({position}).",
+            Verdict.UNCLEAR: f"By this measure it is unclear whether it lies in that domain ({position}){documents}.",
         }[finding.verdict]
     low, high = finding.decision.same
     enough = finding.method in SCORES or finding.n_clusters >= MIN_CLUSTERS_FOR_SAME

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from audit.finding import Finding, Verdict
-from audit.savings import WORDS, Needed, Saving
+from audit.savings import CONTROLS, WORDS, Needed, Saving
 
 __all__ = ["headlines", "needed_sentence", "saving_sentence", "transfer_sentence"]
 
-CONTROL = {"random_init": "random weights", "shuffled_weights": "its own weights shuffled"}
 HEAD = {"probe": "a probe", "fine_tuned": "the recipe's own adaptation"}
 
 
@@ -31,14 +31,19 @@ def headlines(savings: Sequence[Saving]) -> list[Saving]:
     chosen: dict[tuple[str, str], Saving] = {}
     for one in savings:
         key = (one.how, one.control)
-        if key not in chosen or (one.low, one.n) >= (chosen[key].low, chosen[key].n):
+        if key not in chosen or _promise(one) >= _promise(chosen[key]):
             chosen[key] = one
     return list(chosen.values())
 
 
+def _promise(one: Saving) -> tuple[float, int]:
+    """The least that the interval allows; "at most" allows anything below."""
+    return -math.inf if one.texts_low.only == "at most" else one.low, one.n
+
+
 def saving_sentence(one: Saving) -> str:
     """Say what the base is worth in training texts; what was not measured is said to be extrapolated."""
-    control, head = CONTROL.get(one.control, one.control), HEAD[one.how]
+    control, head = CONTROLS.get(one.control, one.control), HEAD[one.how]
     said = f"What {head} reaches on the base after {one.n} texts, it reaches on {control} after {one.texts}: {one}."
     if one.extrapolated is None or one.extrapolated.low is None:
         return said
@@ -48,7 +53,7 @@ def saving_sentence(one: Saving) -> str:
 
 def needed_sentence(one: Needed) -> str:
     """Say how many training texts an arm takes to a target error."""
-    arm = "the base" if one.arm == "base" else CONTROL.get(one.arm, one.arm)
+    arm = "the base" if one.arm == "base" else CONTROLS.get(one.arm, one.arm)
     ends = f"{one.texts_low} to {one.texts_high}"
     said = f"For an error of {one.target:g}, {HEAD[one.how]} on {arm} takes {one.texts} texts ({ends})."
     if one.extrapolated is None or one.extrapolated.low is None:

@@ -38,14 +38,17 @@ def deal_clusters(clusters: ArrayLike, size: int, draws: int, rng: np.random.Gen
     Returns
     -------
     ndarray, shape (n_items, draws)
-        1 where an item is in the first sample of a draw, else 0; all items of a cluster alike.
+        1 where an item is in the first sample of a draw, else 0; all items of a cluster alike. Either sample has two
+        clusters at least, where there are four, however large one of them is: what compares clusters needs a pair.
     """
     codes = np.unique(np.asarray(clusters), return_inverse=True)[1]
     sizes = np.bincount(codes)
+    least = max(1, min(2, len(sizes) // 2))
+    most = max(least, len(sizes) - least)
     result = np.empty((len(codes), draws))
     for draw in range(draws):
         order = rng.permutation(len(sizes))
-        taken = max(1, int(np.searchsorted(np.cumsum(sizes[order]), size, side="right")))
+        taken = min(max(int(np.searchsorted(np.cumsum(sizes[order]), size, side="right")), least), most)
         first = np.zeros(len(sizes))
         first[order[:taken]] = 1
         result[:, draw] = first[codes]

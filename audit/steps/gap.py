@@ -30,7 +30,7 @@ def gap(job: Job, folder: Path) -> None:
     if asked is None:
         return finish(folder, [], ["The domain gap was not measured: the recipe has no [audit.gap]."])
     view = job.base_alone if job.adapted is None else job.pair.base
-    task = distinct(thinned(job.data.train, asked.limit))
+    task = thinned(distinct(job.data.train), asked.limit)
     try:
         reference, name, why = _reference(job, view, asked.reference, asked.limit)
         (folder / "reference.jsonl").write_text("".join(f"{item.model_dump_json()}\n" for item in reference))

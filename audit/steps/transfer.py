@@ -67,7 +67,12 @@ def transfer(job: Job, folder: Path) -> None:
     note = f"After {len(train)} training texts. {cut}".strip()
     found = against_controls(base, controls, test, sizes, margin=asked.margin, target=asked.target, note=note)
     _evidence(found, base[:, -1], {name: table[:, -1] for name, table in controls.items()}, test, folder)
-    return _finish(folder, found, PROBED.format(total=len(train), seeds=asked.seeds))
+    limits = [PROBED.format(total=len(train), seeds=asked.seeds)]
+    if asked.fine_tune and job.adapted is not None:
+        limits.append(
+            "Transfer: fine_tune = true was not followed, since a model that exists is audited without training."
+        )
+    return _finish(folder, found, limits)
 
 
 def _sets(asked: Asked, train: Sequence[Item]) -> tuple[list[int], list[list[Rows]]]:
@@ -115,11 +120,11 @@ def _evidence(found: Transfer, base: Array, controls: Mapping[str, Array], items
     pd.concat(tables, ignore_index=True).to_parquet(folder / "evidence.parquet", index=False)
 
 
-def _finish(folder: Path, found: Transfer, limit: str) -> None:
+def _finish(folder: Path, found: Transfer, limits: Sequence[str]) -> None:
     finish(
         folder,
         found.findings,
-        [limit],
+        limits,
         curves=[one.model_dump(mode="json") for one in found.curves],
         savings=[one.model_dump(mode="json") for one in found.savings],
         needed=[one.model_dump(mode="json") for one in found.needed],
@@ -212,4 +217,4 @@ def fine_tuned(job: Job, folder: Path, cells: Mapping[Cell, Path]) -> None:
         note=f"After {sizes[-1]} training texts.",
     )  # fmt: skip
     _evidence(found, base[:, -1], {name: table[:, -1] for name, table in errors.items()}, test, folder)
-    _finish(folder, found, TRAINED)
+    _finish(folder, found, [TRAINED])

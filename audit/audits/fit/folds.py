@@ -11,6 +11,8 @@ from audit.view import NotMeasurable
 
 __all__ = ["deal_folds", "out_of_fold", "probe_hits"]
 
+DEALS = 100  # tried before it is given up
+
 
 def deal_folds(labels: Labels, clusters: Labels, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Deal whole clusters to folds so that each has its share of every label.
@@ -18,7 +20,7 @@ def deal_folds(labels: Labels, clusters: Labels, folds: int, rng: np.random.Gene
     Parameters
     ----------
     labels, clusters : sequences, length n
-        A cluster with several labels counts as its most frequent one.
+        A cluster with several labels counts as the one in the fewest clusters: that one has to be spread.
     folds : int
     rng : numpy Generator
 
@@ -35,11 +37,12 @@ def deal_folds(labels: Labels, clusters: Labels, folds: int, rng: np.random.Gene
     codes = np.unique(np.asarray(clusters), return_inverse=True)[1]
     counts = np.zeros((int(codes.max()) + 1, indicators(labels).shape[1]))
     np.add.at(counts, codes, indicators(labels))
+    rarest = np.where(counts > 0, (counts > 0).sum(axis=0), np.inf).argmin(axis=1)
     load = np.zeros((folds, counts.shape[1]))
     fold_of = np.empty(len(counts), dtype=np.int64)
     order = rng.permutation(len(counts))
     for cluster in order[np.argsort(-counts[order].sum(axis=1), kind="stable")]:  # the large ones first
-        label = counts[cluster].argmax()
+        label = rarest[cluster]
         fold_of[cluster] = min(range(folds), key=lambda one: (load[one, label], load[one].sum()))
         load[fold_of[cluster]] += counts[cluster]
     return fold_of[codes]
@@ -69,7 +72,7 @@ def out_of_fold(
     Raises
     ------
     NotMeasurable
-        If fewer than two labels stand in two clusters each.
+        If fewer than two labels stand in two clusters each, or no deal leaves two labels to every probe.
     """
     x, codes = np.asarray(features, dtype=np.float64), np.unique(np.asarray(labels), return_inverse=True)[1]
     named = np.asarray(clusters)
@@ -77,10 +80,9 @@ def out_of_fold(
     if sum(count >= 2 for count in spread) < 2:
         raise NotMeasurable("label fit", "fewer than two labels stand in two documents each: no classifier to be tried")
     rng = np.random.default_rng(seed)
-    folds = min(folds, sorted(spread)[-2])  # else a fold could leave one label to be fitted
     hits, nats = np.zeros((2, repeats, len(codes)))
     for repeat in range(repeats):
-        fold = deal_folds(codes, named, folds, rng)
+        fold = _deal_two_labels(codes, named, folds, rng)
         for held_out in (fold == one for one in np.unique(fold)):
             probe = linear_probe().fit(x[~held_out], codes[~held_out])
             given = np.full((int(held_out.sum()), len(spread)), 1e-12)
@@ -89,6 +91,17 @@ def out_of_fold(
             hits[repeat, held_out] = given.argmax(axis=1) == truth
             nats[repeat, held_out] = -np.log(given[np.arange(len(truth)), truth])
     return hits, nats
+
+
+def _deal_two_labels(
+    labels: NDArray[np.int64], clusters: Labels, folds: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Deal until every fold leaves two labels to be fitted."""
+    for _ in range(DEALS):
+        fold = deal_folds(labels, clusters, folds, rng)
+        if all(len(np.unique(labels[fold != one])) > 1 for one in np.unique(fold)):
+            return fold
+    raise NotMeasurable("label fit", f"in {DEALS} deals of the documents some classifier saw one label only")
 
 
 def probe_hits(

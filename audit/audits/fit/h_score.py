@@ -58,7 +58,7 @@ def h_score_excess(
     features : array_like, shape (n, d), or Spectrum
     labels : sequence of labels, length n
     clusters : sequence, length n, optional
-        Shuffled as wholes where every cluster has one label; else texts are shuffled.
+        Labels are shuffled between whole clusters (see `permuted_labels`).
     permutations : int
 
     Returns
@@ -81,18 +81,45 @@ def _h_scores(spectrum: Spectrum, classes: Array) -> Array:
     weights = own / (own + spectrum.shrinkage * spread)
     n, count, many = classes.shape
     sums = (spectrum.directions * np.sqrt(weights)).T @ classes.reshape(n, count * many)
-    per_class = (sums**2).sum(axis=0).reshape(count, many) / classes.sum(axis=0)
+    per_class = (sums**2).sum(axis=0).reshape(count, many) / np.maximum(classes.sum(axis=0), 1)
     scores: Array = per_class.sum(axis=0)
     return scores
 
 
 def permuted_labels(labels: Labels, clusters: Labels | None, permutations: int) -> Array:
-    """Shuffle labels, by whole clusters where each has one label: indicators of shape (n, classes, permutations)."""
+    """Shuffle labels between whole clusters: every cluster gets those of another one, in any order.
+
+    Parameters
+    ----------
+    labels : sequence of labels, length n
+    clusters : sequence, length n, or None
+        Without, every text is its own cluster.
+    permutations : int
+
+    Returns
+    -------
+    ndarray, shape (n, classes, permutations)
+        Indicators. Where the two clusters differ in size, the labels are cut short or said again: a cluster keeps the
+        mixture of the one that it got them from, and a class may lose its last text.
+
+    Examples
+    --------
+    Two clusters of two texts can only keep their labels or swap them:
+
+    >>> shuffled = permuted_labels(list("aabb"), [1, 1, 2, 2], 9)[:, 0]
+    >>> bool((shuffled[0] == shuffled[1]).all() and (shuffled[0] != shuffled[2]).all())
+    True
+    """
     classes = indicators(labels)
     codes = np.arange(len(classes)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    first = np.unique(codes, return_index=True)[1]
-    if not (classes == classes[first][codes]).all():
-        codes = first = np.arange(len(classes))
+    sizes = np.bincount(codes)
+    starts = np.cumsum(sizes) - sizes
+    place = np.empty_like(codes)  # of each text in its cluster
+    place[np.argsort(codes, kind="stable")] = np.arange(len(codes)) - np.repeat(starts, sizes)
     rng = rng_from(codes, classes)
-    shuffled: Array = np.stack([classes[rng.permutation(first)][codes] for _ in range(permutations)], axis=2)
+    shuffled = np.empty((*classes.shape, permutations))
+    for draw in range(permutations):
+        giver = rng.permutation(len(sizes))[codes]
+        members = np.lexsort((rng.random(len(codes)), codes))  # by cluster, in any order within
+        shuffled[:, :, draw] = classes[members[starts[giver] + place % sizes[giver]]]
     return shuffled

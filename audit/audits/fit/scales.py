@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from audit.audits import MIN_DOCUMENTS, distinct
-from audit.audits.fit.evidence import best_evidence, log_evidence
+from audit.audits import MIN_DOCUMENTS
 from audit.audits.fit.folds import probe_hits
-from audit.audits.fit.h_score import PERMUTATIONS, h_score_excess, permuted_labels
+from audit.audits.fit.h_score import h_score_excess
 from audit.audits.fit.spectrum import Array, Spectrum
+from audit.audits.gap.placed import Sample
 from audit.finding import Estimate
 from audit.scale import Scale
 from audit.stats import cluster_weights, rng_from
@@ -41,9 +41,7 @@ def label_fit(features: ArrayLike, items: Sequence[Item], *, seed: int = 0) -> l
     -------
     list of Scale
         ``fit/probe``: accuracy of linear probes on texts that they were not fitted to; null is the most frequent label.
-        ``fit/evidence``: log evidence in nats a text; null is that of shuffled labels, the ceiling lies the labels'
-        own entropy above it.
-        ``fit/h_score``: H-score excess.
+        ``fit/h_score``: H-score excess. (The log evidence has no largest value, so that it ranks bases, but no scale.)
 
     Raises
     ------
@@ -51,20 +49,18 @@ def label_fit(features: ArrayLike, items: Sequence[Item], *, seed: int = 0) -> l
         If there is one label only, there are too few documents, or the features do not vary.
     """
     position = {item.id: row for row, item in enumerate(items)}
-    kept = distinct(items)
-    x = np.asarray(features, dtype=np.float64)[[position[item.id] for item in kept]]
-    labels = np.array([item.label or "" for item in kept])
-    clusters = np.unique([item.cluster for item in kept], return_inverse=True)[1]
+    kept = Sample.of(items)
+    x = np.asarray(features, dtype=np.float64)[[position[item.id] for item in kept.items]]
+    labels = np.array([item.label or "" for item in kept.items])
     found = np.unique(labels)
     if len(found) < 2:
         raise NotMeasurable("label fit", f"every text is labelled {''.join(found)!r}; two labels are the least")
-    if int(clusters.max()) + 1 < MIN_DOCUMENTS:
+    if kept.n_clusters < MIN_DOCUMENTS:
         raise NotMeasurable(
-            "label fit",
-            f"{int(clusters.max()) + 1} distinct documents are too few to tell; {MIN_DOCUMENTS} are the least",
+            "label fit", f"{kept.n_clusters} distinct documents are too few to tell; {MIN_DOCUMENTS} are the least"
         )
-    spectrum = Spectrum.of(x)
-    return [_probe_scale(x, labels, clusters, seed), *_spectral_scales(spectrum, x, labels, clusters)]
+    spectrum = Spectrum.of(x)  # first: it says what is wrong with features
+    return [_probe_scale(x, labels, kept.codes, seed), _h_score_scale(spectrum, x, labels, kept.codes)]
 
 
 def _probe_scale(x: Array, labels: NDArray[np.str_], clusters: NDArray[np.int64], seed: int) -> Scale:
@@ -85,46 +81,22 @@ def _probe_scale(x: Array, labels: NDArray[np.str_], clusters: NDArray[np.int64]
     )
 
 
-def _spectral_scales(
-    spectrum: Spectrum, x: Array, labels: NDArray[np.str_], clusters: NDArray[np.int64]
-) -> tuple[Scale, Scale]:
-    """Place evidence and H-score, with intervals from leaving groups of clusters out."""
-    counts = np.unique(labels, return_counts=True)[1]
-    shares = counts / counts.sum()
-    entropy = float(-(shares * np.log(shares) + (1 - shares) * np.log(1 - shares)).mean())  # one class against the rest
-    shuffled = permuted_labels(labels, clusters, PERMUTATIONS)
-    n, classes, many = shuffled.shape
-    null = float(best_evidence(spectrum, shuffled.reshape(n, classes * many)).mean())
+def _h_score_scale(spectrum: Spectrum, x: Array, labels: NDArray[np.str_], clusters: NDArray[np.int64]) -> Scale:
+    """Place the H-score, with an interval from leaving groups of clusters out."""
     score = h_score_excess(spectrum, labels, clusters)
     groups = np.random.default_rng(0).permutation(int(clusters.max()) + 1)[clusters] % min(GROUPS, clusters.max() + 1)
     left = []
-    for group in np.unique(groups):
-        rest = groups != group
-        if len(np.unique(labels[rest])) == len(counts):
-            part = Spectrum.of(x[rest])
-            left.append(
-                (log_evidence(part, labels[rest]), h_score_excess(part, labels[rest], clusters[rest], 49).excess)
-            )
-    spread = np.array(left)
-    return (
-        Scale(
-            name="fit/evidence",
-            question="log evidence of a linear model of the labels",
-            unit="nats a text",
-            null=null,
-            measured=_jackknifed(log_evidence(spectrum, labels), spread[:, 0] if len(left) else spread),
-            ceiling=null + entropy,
-            note="The ceiling lies the labels' own entropy above the null.",
-        ),
-        Scale(
-            name="fit/h_score",
-            question="H-score above that of shuffled labels",
-            unit="share of what is left above shuffled labels",
-            null=0.0,
-            measured=_jackknifed(score.excess, spread[:, 1] if len(left) else spread),
-            ceiling=1.0,
-            note=f"Permutation p = {score.p:.3g}.",
-        ),
+    for rest in (groups != group for group in np.unique(groups)):
+        if len(np.unique(labels[rest])) == len(np.unique(labels)):
+            left.append(h_score_excess(Spectrum.of(x[rest]), labels[rest], clusters[rest], 49).excess)
+    return Scale(
+        name="fit/h_score",
+        question="H-score above that of shuffled labels",
+        unit="share of what is left above shuffled labels",
+        null=0.0,
+        measured=_jackknifed(score.excess, np.array(left)),
+        ceiling=1.0,
+        note=f"Permutation p = {score.p:.3g}.",
     )
 
 

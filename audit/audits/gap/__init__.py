@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from audit.audits.gap.drivers import drivers
 from audit.audits.gap.frechet import frechet
@@ -71,7 +73,8 @@ def domain_gap(
     -------
     Gap
         ``representation``: position by MMD (RBF kernel, median bandwidth, unbiased), with a permutation p.
-        ``separability``: position by the held-out accuracy of a linear domain classifier, with an exact binomial p;
+        ``separability``: position by the held-out accuracy of a linear domain classifier, with a p from exact
+        binomial ones;
         ``separability_length_matched``: again, of documents equally long on both sides.
         ``surprise``: position by the bits that a byte costs. ``tokens``: position by the divergence of tokens.
         Only ``adapted`` is filled: the base is what measures.
@@ -82,38 +85,38 @@ def domain_gap(
         If a sample has too few documents, or nothing could be measured.
     """
     samples = Samples.of(reference, task, ceiling)
+    features: list[NDArray[np.float64]] = []
     placed: list[Placed] = []
     scales: list[Scale] = []
     driving: list[pd.DataFrame] = []
     limits: list[str] = []
     failed: list[NotMeasurable] = []
+    if samples.left_out:
+        limits.append(f"{samples.left_out} reference documents that are also in the task were left out.")
 
-    def in_features() -> None:
-        features = [base.ask("embedding", one.items) for one in samples.all]
-        placed.append(representation(samples, features))
-        placed.extend(separability(samples, features))
-        with suppress(NotMeasurable):  # few documents for many features: it would say nothing
-            scales.append(frechet(samples, features))
-        with suppress(NotMeasurable):  # images have no words
-            driving.append(drivers(samples, features))
-
-    def in_tokens() -> None:
-        more, without = token_scales(samples, base)
-        scales.extend(more)
-        limits.extend(without)
-
-    measures: list[tuple[str, Callable[[], None]]] = [
-        ("in the base's space", in_features),
-        ("in surprise", lambda: placed.append(surprise(samples, base, keep))),
-        ("in tokens", lambda: placed.append(vocabulary(samples, base))),
-        ("in what the tokenizer makes of words", in_tokens),
-    ]
-    for where, measure in measures:
+    def attempt(where: str, measure: Callable[[], None]) -> None:
         try:
             measure()
         except NotMeasurable as reason:
             limits.append(f"The gap {where} was not measured: {reason}.")
             failed.append(reason)
+
+    def tokenized() -> None:
+        more, without = token_scales(samples, base)
+        scales.extend(more)
+        limits.extend(without)
+
+    attempt("in the base's space", lambda: features.extend([base.ask("embedding", one.items) for one in samples.all]))
+    if features:
+        attempt("in the base's space", lambda: placed.append(representation(samples, features)))
+        attempt("in separability", lambda: placed.extend(separability(samples, features)))
+        with suppress(NotMeasurable):  # few documents for many features: it would say nothing
+            scales.append(frechet(samples, features))
+        with suppress(NotMeasurable):  # images have no words
+            driving.append(drivers(samples, features))
+    attempt("in surprise", lambda: placed.append(surprise(samples, base, keep)))
+    attempt("in tokens", lambda: placed.append(vocabulary(samples, base)))
+    attempt("in what the tokenizer makes of words", tokenized)
     if not placed:
         raise failed[0]
     found = findings_of(placed, samples.items, margin=margin, alpha=alpha, note=note)

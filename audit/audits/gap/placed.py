@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,20 +27,25 @@ UNIT = "position between same domain (0) and unrelated (1)"
 
 @dataclass(frozen=True)
 class Sample:
-    """Texts (or images) of one domain: each once, in an order that only their content decides."""
+    """Texts (or images) of one domain: each once, in an order that only what they say and with whom decides."""
 
     items: Sequence[Item]
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> Sample:
-        """Take what is distinct of items."""
-        return cls(distinct(items))
+        """Take what is distinct of items; what items and clusters are called, and their rows, decide nothing."""
+        once = distinct(sorted(items, key=lambda item: item.id))
+        together: dict[str, list[str]] = {}
+        for item in once:
+            together.setdefault(item.cluster, []).append(_content(item))
+        known_by = {cluster: sorted(contents) for cluster, contents in together.items()}
+        return cls(sorted(once, key=lambda item: (_content(item), known_by[item.cluster], item.label or "")))
 
     @cached_property
     def codes(self) -> NDArray[np.int64]:
-        """The cluster of each item as a number from 0 on, shape (n,)."""
-        codes: NDArray[np.int64] = np.unique([item.cluster for item in self.items], return_inverse=True)[1]
-        return codes
+        """The cluster of each item as a number from 0 on, in the order in which they come, shape (n,)."""
+        numbers: dict[str, int] = {}
+        return np.array([numbers.setdefault(item.cluster, len(numbers)) for item in self.items], dtype=np.int64)
 
     @property
     def n_clusters(self) -> int:
@@ -49,22 +55,41 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """The three samples of a gap: the task's texts between the reference and unrelated ones."""
+    """The three samples of a gap: the task's texts between the reference and unrelated ones.
+
+    Attributes
+    ----------
+    reference, task, ceiling : Sample
+    left_out : int
+        Documents of the reference that are in the task too, and so not among ``reference``.
+    """
 
     reference: Sample
     task: Sample
     ceiling: Sample
+    left_out: int = 0
 
     @classmethod
     def of(cls, reference: Sequence[Item], task: Sequence[Item], ceiling: Sequence[Item]) -> Samples:
-        """Take what is distinct of each.
+        """Take what is distinct of each, and of the reference only documents that hold nothing of the task's.
+
+        Two samples with documents in common are nearer to each other than any two of one domain.
 
         Raises
         ------
         NotMeasurable
             If one has fewer than ``MIN_DOCUMENTS`` documents.
         """
-        samples = cls(*(Sample.of(items) for items in (reference, task, ceiling)))
+        shared = {_content(item) for item in task}
+        both = {item.cluster for item in reference if _content(item) in shared}
+        apart = [item for item in reference if item.cluster not in both]
+        samples = cls(Sample.of(apart), Sample.of(task), Sample.of(ceiling), len(both))
+        if both and samples.reference.n_clusters < MIN_DOCUMENTS:
+            raise NotMeasurable(
+                "gap",
+                f"{len(both)} of the reference's documents are also in the task, which leaves "
+                f"{samples.reference.n_clusters}; {MIN_DOCUMENTS} are the least: name a reference of other texts",
+            )
         least = min(one.n_clusters for one in samples.all)
         if least < MIN_DOCUMENTS:
             raise NotMeasurable(
@@ -100,9 +125,14 @@ class Samples:
         return first, second, third
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """Return a generator that is seeded from what the samples hold and what it is for."""
-        content = [fingerprint(one.items) for one in self.all]
-        return rng_from(np.frombuffer("".join([purpose, *content]).encode(), dtype=np.uint8))
+        """Return a generator that is seeded from what the samples say, in which documents, and what it is for."""
+        said = [[[_content(item) for item in one.items], one.codes.tolist()] for one in self.all]
+        return rng_from(np.frombuffer(json.dumps([purpose, said]).encode(), dtype=np.uint8))
+
+
+def _content(item: Item) -> str:
+    """Return what an item says: its text, or where its image lies."""
+    return item.text or item.image or ""
 
 
 @dataclass(frozen=True)

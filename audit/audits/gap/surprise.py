@@ -15,6 +15,7 @@ from audit.view import Item, NotMeasurable, View
 __all__ = ["KeepSide", "cut_alike", "surprise"]
 
 PERMUTATIONS = 999
+LOST = 0.01  # of the tokens, that may stand for characters they lose
 
 Array = NDArray[np.float64]
 KeepSide = Callable[[str, Sequence[Item], Array], None]
@@ -28,14 +29,17 @@ def surprise(samples: Samples, base: View, keep: KeepSide | None = None) -> Plac
     ----------
     samples : Samples
     base : View
-        Answers ``log_likelihood`` if it is causal, else ``masked_log_likelihood``.
+        Answers ``log_likelihood`` if it is causal, else ``masked_log_likelihood``; and ``unknown_tokens`` with
+        ``token_ids``, unless it is a record without them.
     keep : callable, optional
         Takes the bits per byte of every text: of the task, ``gap/surprise``; of the others with the side's name behind.
 
     Raises
     ------
     NotMeasurable
-        If the base has no language-model head, a text is empty, or unrelated text surprises it no more.
+        If the base has no language-model head, a text is empty, unrelated text surprises it no more, or more than
+        ``LOST`` of the tokens of a sample are the unknown one: a word of another script is then one token, which is
+        soon guessed and tells nothing of the word. Bytes that a character falls into lose nothing.
 
     Notes
     -----
@@ -46,6 +50,14 @@ def surprise(samples: Samples, base: View, keep: KeepSide | None = None) -> Plac
     if any(item.text is None for item in samples.items):
         raise NotMeasurable("surprise", "it is asked of texts")
     question = "log_likelihood" if base.kind == "causal" else "masked_log_likelihood"
+    for name, one in zip(("reference", "task", "unrelated"), samples.all, strict=True):
+        lost = _lost(base, one.items)
+        if lost > LOST:
+            raise NotMeasurable(
+                "surprise",
+                f"{lost:.1%} of the tokens of the {name} texts are the unknown token, which loses the characters that "
+                "it stands for: bits per byte are no code length",
+            )
     sides = cut_alike(*(one.items for one in samples.all))
     bits, sizes = [], []
     for name, items in zip(("/reference", "", "/ceiling"), sides, strict=True):
@@ -76,13 +88,30 @@ def surprise(samples: Samples, base: View, keep: KeepSide | None = None) -> Plac
         p=permutation_p(float(measured[0]), permuted),
         n_items=len(samples.items),
         n_clusters=min(one.n_clusters for one in samples.all),
-        note=f"{masked}A byte of the reference costs {reference[0]:.2f} bits. Texts were cut at word ends, so that "
-        "task and reference are of the same lengths, rank by rank; p is of the upper tail.",
+        note=f"{masked}A byte of the reference costs {reference[0]:.2f} bits. Texts were cut, at word ends where "
+        "there are some, so that task and reference are of the same lengths, rank by rank; p is of the upper tail.",
     )
 
 
+def _lost(base: View, items: Sequence[Item]) -> float:
+    """Share of tokens that are the unknown one; 0 of a view that does not say.
+
+    What stands for no whole character may be bytes, too, and these lose nothing. The first of a character's bytes is
+    no token of its others: if one token is all that stands for no whole character, it is the unknown one.
+    """
+    try:
+        unknown = base.ask("unknown_tokens", items)
+        ids = base.ask("token_ids", items).reshape(len(items), -1)
+    except NotMeasurable:
+        return 0.0
+    most = int(unknown.argmax())
+    tokens, times = np.unique(ids[most][ids[most] >= 0], return_counts=True)
+    alone = any(np.array_equal((ids == token).sum(axis=1), unknown) for token in tokens[times == unknown[most]])
+    return float(unknown.sum() / (ids >= 0).sum()) if alone else 0.0
+
+
 def cut_alike(reference: Sequence[Item], task: Sequence[Item], ceiling: Sequence[Item]) -> list[list[Item]]:
-    """Cut texts to the same lengths in bytes, rank by rank, at the nearest word end.
+    """Cut texts to the same lengths in bytes, rank by rank.
 
     Parameters
     ----------
@@ -92,7 +121,8 @@ def cut_alike(reference: Sequence[Item], task: Sequence[Item], ceiling: Sequence
     -------
     list of list of Item
         In their order. Of a text and the text of the other side that holds the same rank, the longer one is cut; the
-        ceiling is cut as the reference. A text of one word stays whole.
+        ceiling is cut as the reference. The cut is at the nearest word end, or, if that is off by half of the wanted
+        length or more (a script without spaces), at the nearest character.
 
     Examples
     --------
@@ -125,11 +155,14 @@ def _at_rank(own: NDArray[np.int64], other: NDArray[np.int64]) -> Array:
 
 
 def _cut(text: str, target: float) -> str:
-    """Keep the words up to the word end that lies nearest to a length in bytes."""
-    ends = [place for place in range(1, len(text) + 1) if place == len(text) or text[place].isspace()]
-    ends = [place for place in ends if not text[place - 1].isspace()]
-    if not ends:
+    """Keep the words up to the word end that lies nearest to a length in bytes, or characters if no end lies near."""
+    places = [place for place in range(1, len(text) + 1) if not text[place - 1].isspace()]
+    if not places:
         return text
     sizes = np.cumsum([len(character.encode()) for character in text])
-    best = min(ends, key=lambda place: (abs(int(sizes[place - 1]) - target), place))
-    return text[:best]
+
+    def off(place: int) -> float:
+        return float(abs(sizes[place - 1] - target))
+
+    at_word = min((place for place in places if place == len(text) or text[place].isspace()), key=off, default=0)
+    return text[: at_word if at_word and off(at_word) < target / 2 else min(places, key=off)]

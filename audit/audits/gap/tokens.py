@@ -114,7 +114,8 @@ def token_scales(samples: Samples, base: View) -> tuple[list[Scale], list[str]]:
     -------
     scales : list of Scale
         ``fertility``: tokens per word (what stands between white space). ``tokens_per_byte``. ``unknown_tokens``: the
-        share of tokens that stand for no whole character. ``split_words``: the share of the most frequent words
+        share of tokens that stand for no whole character; unrelated text, which is of the reference's characters,
+        shows no more of it than the reference, so that its ceiling is 1. ``split_words``: the share of the most frequent words
         (lower-cased, without the punctuation around them) that are more than one token, in samples of equally many
         words, since larger ones know rarer words.
     limits : list of str
@@ -136,7 +137,8 @@ def token_scales(samples: Samples, base: View) -> tuple[list[Scale], list[str]]:
         ("split_words", "share of words that are not one token", "share", _split_words(samples, base)),
     ]
     scales, limits = [], []
-    for name, question, unit, (null, measured, ceiling) in measures:
+    for name, question, unit, (null, measured, unrelated) in measures:
+        ceiling = 1.0 if name == "unknown_tokens" else unrelated
         if null < ceiling:
             scales.append(Scale(name=name, question=question, unit=unit, null=null, measured=measured, ceiling=ceiling))
         else:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.audits.transfer.curve import doublings, probe_errors, subsamples
-from audit.audits.transfer.lift import CONTROLS, lift, of_clusters
+from audit.audits.transfer.lift import lift, of_clusters
 from audit.audits.transfer.multiplier import draw, needed, savings
 from audit.finding import Finding
 from audit.savings import Curve, How, Needed, Point, Saving
 from audit.stats import Crossed
 from audit.view import Item
 
-__all__ = ["CONTROLS", "Transfer", "against_controls", "doublings", "probe_errors", "subsamples"]
+__all__ = ["Transfer", "against_controls", "doublings", "probe_errors", "subsamples"]
 
 Array = NDArray[np.float64]
 

@@ -10,18 +10,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from audit.finding import MIN_CLUSTERS, MIN_CLUSTERS_FOR_SAME, Decision, Finding, Verdict
-from audit.savings import How
+from audit.savings import CONTROLS, How
 from audit.stats import Crossed
 from audit.view import Item, fingerprint
 
-__all__ = ["CONTROLS", "lift", "of_clusters"]
+__all__ = ["lift", "of_clusters"]
 
 Array = NDArray[np.float64]
 
-CONTROLS = {
-    "random_init": "random initial weights",
-    "shuffled_weights": "the base's own weights, shuffled within every tensor",
-}
 HEADS: dict[How, str] = {"probe": "a linear probe", "fine_tuned": "the recipe's own adaptation"}
 
 

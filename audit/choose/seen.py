@@ -17,8 +17,9 @@ from audit.audits.gap.tokens import token_scales
 from audit.choose.advice import Situation
 from audit.choose.candidate import Candidate, features_of
 from audit.finding import Estimate
-from audit.items import passages, reversed_words
+from audit.items import reversed_words
 from audit.items.reference import is_local, read_reference
+from audit.job import thinned
 from audit.models.ask import Readout
 from audit.models.load import load_base
 from audit.models.weights import load_config
@@ -26,13 +27,33 @@ from audit.recipe import Recipe
 from audit.stats import compare
 from audit.view import Item, NotMeasurable
 
-__all__ = ["situation"]
+__all__ = ["REPEATS", "general_texts", "situation"]
 
 Array = NDArray[np.float64]
+REPEATS = 5  # of the folds that a probe is asked in
+
+
+def general_texts(recipe: Recipe) -> tuple[str, list[Item]]:
+    """Name and read the reference that every candidate is placed by: the recipe's, where it lies here, else ours.
+
+    Raises
+    ------
+    InputError
+        If the recipe's cannot be read.
+    """
+    asked = recipe.audit.gap
+    named = asked.reference if asked else None
+    name = named if named and named != "base" and is_local(named) else "shipped:passages"
+    return name, thinned(read_reference(name), asked.limit if asked else None)
 
 
 def situation(
-    candidate: Candidate, items: Sequence[Item], hits: Array, recipe: Recipe, n_training: int, repeats: int
+    candidate: Candidate,
+    items: Sequence[Item],
+    hits: Array,
+    recipe: Recipe,
+    n_training: int,
+    general: tuple[str, list[Item]],
 ) -> Situation:
     """Measure a base against its own architecture with random weights, without training, and against the reference.
 
@@ -46,16 +67,21 @@ def situation(
     recipe : Recipe
     n_training : int
         Texts of the training split, of which these are some.
-    repeats : int
-        Of the folds behind ``hits``.
+    general : tuple of str and list of Item
+        The reference and its name, from `general_texts`.
+
+    Raises
+    ------
+    InputError, NotMeasurable
+        If the base cannot be loaded or asked so.
     """
     clusters, labels = [item.cluster for item in items], [item.label or "" for item in items]
     with tempfile.TemporaryDirectory() as folder:
         weights = random_twin(candidate.source, candidate.adapted_as, 0, Path(folder))
         twin = Candidate(weights.id, weights, candidate.adapted_as, candidate.parameters, candidate.size)
         layers = features_of(twin, items, "layer_means", recipe)
-    by_chance = out_of_fold(layers.mean(axis=1), labels, clusters, repeats=repeats)[0].mean(axis=0)
-    position, split = _distance(candidate, items, recipe)
+    by_chance = out_of_fold(layers.mean(axis=1), labels, clusters, repeats=REPEATS)[0].mean(axis=0)
+    position, split = _distance(candidate, items, recipe, general[1])
     counts = np.unique(labels, return_counts=True)[1]
     return Situation(
         kind=candidate.adapted_as,
@@ -66,6 +92,7 @@ def situation(
         accuracy=compare(hits, hits, clusters, binary=True).base,
         lift=compare(by_chance, hits, clusters, binary=True).change,
         prompted=_prompted(candidate, items, hits, recipe),
+        reference=general[0],
         position=position,
         split=split,
     )
@@ -82,10 +109,10 @@ def _prompted(candidate: Candidate, items: Sequence[Item], hits: Array, recipe: 
     return compare(hits, right, [item.cluster for item in items], binary=True).change
 
 
-def _distance(candidate: Candidate, items: Sequence[Item], recipe: Recipe) -> tuple[Estimate | None, float | None]:
+def _distance(
+    candidate: Candidate, items: Sequence[Item], recipe: Recipe, general: list[Item]
+) -> tuple[Estimate | None, float | None]:
     """Position in the base's space, with the interval of its scale, and tokens per word against the reference's."""
-    named = recipe.audit.gap.reference if recipe.audit.gap else None
-    general = read_reference(named) if named and named != "base" and is_local(named) else list(passages())
     view = load_base(candidate.source, candidate.kind, dtype=recipe.audit.dtype)
     try:
         samples = Samples.of(general, items, reversed_words(general))
