@@ -13,11 +13,13 @@ from sklearn.covariance import ledoit_wolf
 
 from audit.audits.fit import (
     deal_folds,
+    folds,
     h_score,
     h_score_excess,
     label_fit,
     log_evidence,
     log_evidence_at,
+    permuted_labels,
     probe_hits,
 )
 from audit.view import Item, NotMeasurable
@@ -144,6 +146,35 @@ def test_labels_are_shuffled_by_documents() -> None:
     assert min(by_document) > 0
 
 
+@pytest.mark.parametrize("size", [lambda rng: np.full(24, 15), lambda rng: rng.integers(1, 30, 24)])
+def test_one_label_out_of_line_does_not_split_the_documents(size: Any) -> None:
+    """Labels drawn a document, but for one text: a test at .05 rejects in 1 of 20 (3 standard errors: 2 of 20)."""
+    rng, p = np.random.default_rng(7), []
+    for _ in range(60):
+        clusters = np.repeat(np.arange(24), size(rng))
+        features = rng.normal(size=(24, 10))[clusters] + 0.2 * rng.normal(size=(len(clusters), 10))
+        labels = (rng.permutation(24) % 2)[clusters]
+        labels[rng.integers(len(labels))] ^= 1
+        p.append(h_score_excess(features, labels, clusters, permutations=99).p)
+    assert np.mean(np.array(p) <= 0.05) <= 0.15
+
+
+def test_a_document_gets_the_labels_of_another_one() -> None:
+    """Documents of equal size swap their labels whole; the mixture of a larger or smaller one is kept."""
+    labels, clusters = list("aaabaabbcccc"), np.repeat([0, 1, 2], 4)
+    shuffled = permuted_labels(labels, clusters, 99)
+    counts = np.stack(
+        [shuffled[clusters == one].sum(axis=0).T for one in range(3)], axis=1
+    )  # (draws, documents, labels)
+    assert {tuple(sorted(map(tuple, draw))) for draw in counts.tolist()} == {((0, 0, 4), (2, 2, 0), (3, 1, 0))}
+    assert len({tuple(map(tuple, draw)) for draw in counts.tolist()}) == 6  # every order of three documents
+    assert len({tuple(shuffled[:4, 0, draw]) for draw in range(99)}) > 3  # and any order within
+    labels, clusters = list("ababccccc"), np.repeat([0, 1, 2], [4, 1, 4])
+    uneven = permuted_labels(labels, clusters, 99)
+    assert {tuple(one) for one in uneven[:4].sum(axis=0).T.tolist()} == {(2, 2, 0), (0, 0, 4)}
+    assert h_score_excess(np.random.default_rng(0).normal(size=(9, 3)), labels, clusters).p
+
+
 # --- probes -----------------------------------------------------------------------------------------------------------
 
 
@@ -165,6 +196,27 @@ def test_a_probe_is_never_asked_about_a_document_that_it_was_fitted_to() -> None
     labels = np.repeat(rng.permutation(40) % 2, 10)
     assert probe_hits(features, labels, clusters).mean() == pytest.approx(0.5, abs=0.2)
     assert probe_hits(features, labels, np.arange(400)).mean() > 0.95
+
+
+def test_a_rare_label_is_dealt_to_more_folds_than_one() -> None:
+    """The rarer of two labels is the minority in two of 12 documents: fold by fold, a probe must see both labels."""
+    clusters, rng = np.repeat(np.arange(12), 6), np.random.default_rng(8)
+    labels = np.where(np.isin(np.arange(72), [1, 8, 9]), "b", "a")
+    for seed in range(20):
+        fold = deal_folds(labels, clusters, 5, np.random.default_rng(seed))
+        assert len(set(fold[labels == "b"])) == 2
+        assert probe_hits(rng.normal(size=(72, 4)), labels, clusters, repeats=1, seed=seed).shape == (1, 72)
+
+
+def test_a_deal_that_leaves_one_label_is_dealt_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, clusters, features = np.arange(12) % 2, np.arange(12), np.random.default_rng(0).normal(size=(12, 2))
+    by_label, anew = [labels], deal_folds
+    monkeypatch.setattr(folds, "deal_folds", lambda *args: by_label.pop() if by_label else anew(*args))
+    assert probe_hits(features, labels, clusters, repeats=1).shape == (1, 12)
+    assert not by_label
+    monkeypatch.setattr(folds, "deal_folds", lambda *args: labels)
+    with pytest.raises(NotMeasurable, match="some classifier saw one label only"):
+        probe_hits(features, labels, clusters)
 
 
 def test_a_probe_reaches_the_accuracy_of_bayes() -> None:
@@ -201,6 +253,22 @@ def test_the_scales_place_noise_at_zero_and_a_signal_above() -> None:
         assert scale.measured.low > scale.null
         assert 0.15 < scale.position < 1
     assert [scale.name for scale in label_fit(signal, items)] == ["fit/probe", "fit/h_score"]
+
+
+def test_names_of_documents_say_nothing_of_a_fit() -> None:
+    rng = np.random.default_rng(9)
+    items, features = labelled(["a" if row % 3 else "b" for row in range(90)]), rng.normal(size=(90, 12))
+    renamed = [item.model_copy(update={"id": f"{hash_}", "cluster": f"{hash_ % 45}"}) for item, hash_ in
+               zip(items, rng.permutation(90).tolist(), strict=True)]  # fmt: skip
+    other = [item.model_copy(update={"id": f"n{item.id}", "cluster": f"{97 - int(item.cluster)}"}) for item in renamed]
+    assert label_fit(features, other) == label_fit(features, renamed)
+
+
+def test_separable_features_do_not_lie_beyond_the_ceiling() -> None:
+    rng, labels = np.random.default_rng(10), ["a" if row % 2 else "b" for row in range(200)]
+    features = rng.normal(size=(200, 20)) * 0.01
+    features[::2] += 1
+    assert all(scale.position <= 1 for scale in label_fit(features, labelled(labels)))
 
 
 def test_saying_it_twice_proves_nothing_more() -> None:

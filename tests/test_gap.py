@@ -15,10 +15,11 @@ from audit.audits.gap import Gap, domain_gap, mmd2
 from audit.audits.gap.drivers import log_odds
 from audit.audits.gap.frechet import frechet, frechet_distance
 from audit.audits.gap.mmd import representation
-from audit.audits.gap.placed import Sample, Samples
-from audit.audits.gap.separability import Told, told_apart
-from audit.finding import Finding
+from audit.audits.gap.placed import Placed, Sample, Samples, findings_of
+from audit.audits.gap.separability import Told, separability, told_apart
+from audit.finding import Estimate, Finding
 from audit.items import reversed_words
+from audit.scale import Scale
 from audit.stats import deal_clusters, permutation_p
 from audit.view import Item, Kind, NotMeasurable
 
@@ -250,6 +251,173 @@ def test_the_permutation_test_has_its_size_with_documents_and_not_without() -> N
             rejected[name] += (found.p or 1) <= 0.05
     assert rejected["grouped"] / repeats <= 0.15
     assert rejected["naive"] / repeats > 0.5  # the mutant
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.7])
+def test_one_document_that_holds_most_of_the_texts_breaks_nothing(alike: float) -> None:
+    """250 of 300 texts in one document; whether or not they are alike, they are one witness: size .05, not more."""
+    rng, rejected = np.random.default_rng(15), 0
+    items = [written(name, np.empty(n), rows) for name, n, rows in (
+        ("r", 300, [max(0, i - 249) for i in range(300)]), ("t", 60, range(60)), ("u", 60, range(60)))]  # fmt: skip
+    samples = Samples.of(*items)
+    for _ in range(20):
+        reference, task, far = rng.normal(size=(300, 4)), rng.normal(size=(60, 4)), rng.normal(size=(60, 4)) + 5
+        large = samples.reference.codes == np.bincount(samples.reference.codes).argmax()
+        reference[large] = alike * rng.normal(size=4) + (1 - alike**2) ** 0.5 * reference[large]
+        found = representation(samples, [reference, task, far])
+        assert np.isfinite(found.draws).all()
+        assert np.isfinite(found.scale.null)
+        rejected += (found.p or 0) <= 0.05
+    assert rejected <= 4
+
+
+def test_either_sample_of_a_deal_has_two_clusters() -> None:
+    dealt = deal_clusters([0] * 50 + list(range(1, 10)), 30, 200, np.random.default_rng(0))
+    clusters = dealt[49:].sum(axis=0)
+    assert (clusters.min(), clusters.max()) == (2, 8)
+    assert set(deal_clusters([0, 0, 0, 1, 2], 3, 50, np.random.default_rng(0))[2:].sum(axis=0)) <= {1, 2}
+
+
+def test_documents_of_the_task_are_no_reference_for_it() -> None:
+    """Half of the reference is the task's own: without it, the task lies at 0 again; with nothing else, nowhere."""
+    rng = np.random.default_rng(16)
+    values = rng.normal(size=(300, 6))
+    far = rng.normal(size=(150, 6)) + 3
+    every = written("d", values)
+    vectors = {item.text or "": value for item, value in zip(every, values, strict=True)}
+    unrelated = written("u", far)
+    vectors |= {item.text or "": value for item, value in zip(unrelated, far, strict=True)}
+    task = [item.model_copy(update={"id": f"own {item.id}"}) for item in every[:150]]  # content tells, not ids
+    gap = domain_gap(Known(vectors), task, every[75:], unrelated, margin=0.2)
+    assert gap.limits[0] == "75 reference documents that are also in the task were left out."
+    alone = domain_gap(Known(vectors), task, every[150:], unrelated, margin=0.2)
+    assert [one.adapted for one in gap.findings] == [one.adapted for one in alone.findings]
+    assert "better" not in {one.verdict for one in gap.findings}
+    assert not alone.limits or "left out" not in alone.limits[0]
+    with pytest.raises(
+        NotMeasurable, match="145 of the reference's documents are also in the task, which leaves 5; 10"
+    ):
+        domain_gap(Known(vectors), task, every[5:155], unrelated, margin=0.2)
+
+
+def test_a_document_is_left_out_whole() -> None:
+    items = written("r", np.empty(60), [i // 3 for i in range(60)])
+    samples = Samples.of(items, [items[0], items[4], *written("t", np.empty(20))], written("u", np.empty(20)))
+    assert (samples.left_out, samples.reference.n_clusters, len(samples.reference.items)) == (2, 18, 54)
+
+
+def test_what_things_are_called_says_nothing() -> None:
+    """Ids, clusters and rows are renamed and shuffled; who shares a document, and who says what, is kept."""
+    rng = np.random.default_rng(17)
+    values = [rng.normal(size=(120, 6)) + shift for shift in (0, 0.3, 3)]
+    parts = [written(name, some, [i // 2 for i in range(120)]) for name, some in zip("rtu", values, strict=True)]
+    parts[0][9] = parts[0][9].model_copy(update={"text": parts[0][0].text})  # said in two documents
+    vectors = {
+        item.text or "": value
+        for part, some in zip(parts, values, strict=True)
+        for item, value in zip(part, some, strict=True)
+    }
+
+    def renamed(part: list[Item]) -> list[Item]:
+        names, ids = rng.permutation(60).tolist(), rng.permutation(120).tolist()
+        return [
+            part[i].model_copy(update={"id": f"n{ids[i]}", "cluster": f"c{names[i // 2]}"})
+            for i in rng.permutation(120).tolist()
+        ]
+
+    def measured(task: list[Item], reference: list[Item], ceiling: list[Item]) -> Gap:
+        return domain_gap(Known(vectors), task, reference, ceiling, margin=0.2)
+
+    once, again = measured(parts[1], parts[0], parts[2]), measured(*(renamed(parts[i]) for i in (1, 0, 2)))
+    assert [(one.name, one.adapted, one.decision, one.p) for one in again.findings] == [
+        (one.name, one.adapted, one.decision, one.p) for one in once.findings
+    ]
+    assert again.scales == once.scales
+    twice = [part + [item.model_copy(update={"id": f"z {item.id}"}) for item in part] for part in parts]
+    assert measured(twice[1][::-1], twice[0][::-1], twice[2][::-1]).findings == once.findings  # the same ids are kept
+
+
+@pytest.mark.parametrize("names", ["12", "21"])
+def test_a_text_of_two_documents_is_known_by_its_company(names: str) -> None:
+    said = [(names[0], "x"), (names[0], "a"), (names[1], "x"), (names[1], "b")]
+    sample = Sample.of([Item(id=f"{names}{i}", cluster=cluster, text=text) for i, (cluster, text) in enumerate(said)])
+    assert [item.text for item in sample.items] == ["a", "b", "x", "x"]
+    assert sample.codes.tolist() == [0, 1, 0, 1]
+
+
+def test_the_split_of_the_documents_moves_the_position_little() -> None:
+    """Other words with the same features change nothing but the chance of the splits."""
+    rng = np.random.default_rng(18)
+    features = [rng.normal(size=(300, 40)) + shift for shift in (0, 0.06, 1)]
+    found = []
+    for salt in range(8):
+        samples = Samples.of(*(written(f"{name}{salt}", some) for name, some in zip("rtu", features, strict=True)))
+        found.append(separability(samples, features))
+    for name in range(2):
+        assert np.std([one[name].scale.position for one in found], ddof=1) < 0.035  # of one split: .046
+    draws = found[0][0].draws
+    one_split = 2 * np.sqrt(0.25 / 300) * 2 * 1.96  # of the position, 300 held-out documents told apart or not by coin
+    assert np.diff(np.quantile(draws[1:], [0.025, 0.975])) == pytest.approx(one_split, rel=0.15)
+    assert all(0 < (one[0].p or 0) <= 1 for one in found)
+
+
+def test_the_p_is_twice_the_median_of_the_splits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meinshausen, Meier and Bühlmann 2009, at a half: 2 · .03; and never more than 1."""
+    features = [np.random.default_rng(side).normal(size=(60, 5)) + 4 * (side == 2) for side in range(3)]
+    samples = Samples.of(*(written(name, np.empty(60)) for name in "rtu"))
+    for splits, expected in (([0.5, 0.01, 0.03, 0.9, 0.02], 0.06), ([0.6] * 5, 1.0)):
+        each = iter(splits * 2)
+        monkeypatch.setattr(Told, "p", lambda _, each=each: next(each))
+        assert [one.p for one in separability(samples, features)] == pytest.approx([expected] * 2)
+
+
+def test_a_measure_that_fails_does_not_take_another_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_scale(*_: object) -> list[Placed]:
+        raise NotMeasurable("separability", "there is no scale")
+
+    monkeypatch.setattr("audit.audits.gap.separability", no_scale)
+    rng = np.random.default_rng(20)
+    gap = gap_of(rng.normal(size=(60, 4)), rng.normal(size=(60, 4)), rng.normal(size=(60, 4)) + 4)
+    assert [one.name for one in gap.findings] == ["representation"]
+    assert "frechet" in [one.name for one in gap.scales]
+    assert gap.drivers is not None
+    assert [one for one in gap.limits if "base's space" in one or "separability" in one] == [
+        "The gap in separability was not measured: separability: there is no scale."
+    ]
+
+
+def test_a_base_without_embeddings_says_so_once() -> None:
+    class Mute(Known):
+        def ask(self, question: str, items: Sequence[Item]) -> Array:
+            if question == "token_ids":
+                return np.array(
+                    [[len(item.text or "") % 7, int(item.id[1:]) % 5 + 9 * (item.id[0] == "u")] for item in items]
+                )
+            raise NotMeasurable(question, "it has none")
+
+    gap = domain_gap(Mute({}), *(written(name, np.empty(60)) for name in "tru"), margin=0.2)
+    assert [one.name for one in gap.findings] == ["tokens"]
+    assert sum("embedding" in one for one in gap.limits) == 1
+
+
+def test_a_draw_of_the_ceiling_near_the_null_is_no_infinite_position() -> None:
+    """A reach of 1, and of a billionth in 4 of 100 draws: no draw lies farther out than ten times the position."""
+    ceiling = np.where(np.arange(1001) % 25 == 1, 1e-9, 1.0)
+    found = Placed.read("x", "how far", "m", np.full(1001, 0.5), ceiling, 0.0, p=None, n_items=9, n_clusters=9)
+    assert found.scale.position == 0.5
+    assert found.draws.max() == pytest.approx(5.0)
+
+
+def test_findings_share_their_error() -> None:
+    """Draws on a grid from 0 to 1, at .05: alone 5 % are cut off either end; of two findings 2.5 % (Bonferroni)."""
+    draws = np.concatenate([[0.5], np.linspace(0, 1, 1001)])
+    one = Placed(
+        Scale(name="x", question="", unit="", null=0, measured=Estimate(value=0.5), ceiling=1), draws, None, 9, 9
+    )
+    for family, level in ((1, 0.05), (2, 0.025), (5, 0.01)):
+        for found in findings_of([one] * family, written("t", np.empty(3)), margin=0.1, alpha=0.05, note=""):
+            assert found.decision.same == pytest.approx((0.05, 0.95))
+            assert found.decision.beyond == pytest.approx((level, 1 - level))
 
 
 def test_few_texts_are_unclear_and_very_few_are_not_placed() -> None:

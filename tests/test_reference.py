@@ -40,6 +40,9 @@ def written(path: Path, content: str) -> str:
         ("paragraphs.txt", "One text\nof two lines.\n\n\nAnother one.\n", ["One text of two lines.", "Another one."]),
         ("table.csv", 'id,text\n1,"One, text."\n2,NA\n', ["One, text.", "NA"]),
         ("table.tsv", 'n\tsaid\n1\tThe "one" text.\n2\t"Another.\n', ['The "one" text.', '"Another.']),
+        ("ids.csv", "id,review\ndoc0,A text of words.\ndoc1,Another one.\n", ["A text of words.", "Another one."]),
+        ("dates.csv", "day,said\n1 2 2024,One.\n2 2 2024,Two.\n", ["One.", "Two."]),
+        ("last.csv", "title,text\nA very long title,One.\nAnother,Two.\n", ["One.", "Two."]),
         ("items.jsonl", '{"id": "a", "text": "One."}\n{"id": "b", "text": "Two."}\n', ["One.", "Two."]),
     ],
 )
@@ -47,6 +50,14 @@ def test_a_file_is_its_texts(name: str, content: str, texts: list[str], tmp_path
     items = read_reference(written(tmp_path / name, content))
     assert [item.text for item in items] == texts
     assert len({item.id for item in items}) == len({item.cluster for item in items}) == len(items)
+
+
+def test_ids_say_the_column_unless_it_is_text(tmp_path: Path) -> None:
+    one, two = (
+        read_reference(written(tmp_path / "own.csv", f"{name}\nA text of words.\n"))[0].id
+        for name in ("text", "review")
+    )
+    assert (one, two) == ("own.csv:0", "own.csv:review:0")
 
 
 def test_a_table_of_items_is_its_texts(tmp_path: Path) -> None:
@@ -62,6 +73,11 @@ def test_a_table_of_items_is_its_texts(tmp_path: Path) -> None:
         ("empty.txt", " \n\n", "no texts in it"),
         ("bytes.txt", b"\xff\xfe\x00", "cannot be read as text in UTF-8"),
         ("numbers.csv", "a,b\n1,2\n", "no column 'text', and none that holds words; it has a, b"),
+        (
+            "two.csv",
+            "review,id,reply\nOne two three.,a,One two.\n",
+            "no column 'text', and id, reply, review all hold words; call the one that is meant 'text'",
+        ),
         ("gap.csv", "id,text\n1,One.\n2,\n", "row 1 of column 'text' is '', not a text"),
         ("head.csv", "text\n", "no texts in it"),
         ("none.csv", None, "no such file of texts"),
@@ -125,12 +141,33 @@ def test_a_data_set_of_the_hub_is_streamed_no_further_than_it_is_read(hub: dict[
     assert hub["asked"] == [("owner/texts", "en", {"split": "train", "streaming": True})]
 
 
+def test_a_data_set_of_the_hub_may_have_ids_and_empty_rows(hub: dict[str, Any]) -> None:
+    hub["owner/texts"] = [{"id": f"doc{n}", "said": None if n == 1 else f"A text of words, {n}."} for n in range(9)]
+    items = hub_texts("owner/texts", 3)
+    assert [item.text for item in items] == [f"A text of words, {n}." for n in (0, 2, 3)]
+    assert [item.id for item in items] == [f"owner/texts:said:{n}" for n in range(3)]
+    assert hub["read"] == 4
+    hub["owner/pairs"] = [{"premise": "One two three.", "hypothesis": "One two."}]
+    with pytest.raises(
+        InputError, match=r"^owner/pairs: no column 'text', and hypothesis, premise all hold words; call"
+    ):
+        hub_texts("owner/pairs")
+
+
 def test_what_the_hub_does_not_give_is_one_line(hub: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"owner/none: the Hub did not give its training split \(Dataset 'owner/none'"):
         hub_texts("owner/none")
     hub["owner/numbers"] = [{"n": 1}, {"n": 2}]
-    with pytest.raises(InputError, match="owner/numbers: no column of its training split holds texts"):
+    with pytest.raises(InputError, match=r"^owner/numbers: no column 'text', and none that holds words; it has n"):
         hub_texts("owner/numbers")
+    hub["owner/blanks"] = [{"text": " "}]
+    with pytest.raises(InputError, match=r"^owner/blanks: no column of its training split holds texts"):
+        hub_texts("owner/blanks")
+    hub["owner/nothing"] = []
+    with pytest.raises(
+        InputError, match=r"^owner/nothing: no column 'text', and none that holds words; it has no rows"
+    ):
+        hub_texts("owner/nothing")
 
 
 def test_without_a_network_it_is_unavailable() -> None:
@@ -170,6 +207,16 @@ def test_a_base_writes_the_same_texts_again_and_leaves_the_dice_alone(llama: Pat
     assert once[:10] == view.write(10)  # type: ignore[attr-defined]
     assert len(once) == len({item.id for item in once}) == 40
     assert all(item.text == (item.text or "").strip() != "" for item in once)
+
+
+def test_what_a_base_repeats_is_one_document(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ["The same.", "Another.", "The same."] * 10
+    monkeypatch.setattr("audit.models.text.write_texts", lambda *_, **__: said)
+    items = load_base(resolve(str(llama)), "causal").write(30)  # type: ignore[attr-defined]
+    assert [item.text for item in items] == said
+    assert len({item.id for item in items}) == 30
+    assert [item.cluster for item in items[:3]] == ["base:0", "base:1", "base:0"]
+    assert len({item.cluster for item in items}) == 2
 
 
 def test_its_words_are_as_likely_as_it_says(llama: Path) -> None:

@@ -135,10 +135,20 @@ def test_texts_are_cut_at_word_ends_by_rank_and_the_ceiling_as_the_reference() -
     assert [item.text for item in twins] == ["eno owt eerht ruof evif", "xis neves", "é é é"]
 
 
-def test_one_word_stays_whole_and_an_empty_text_is_named() -> None:
-    long = texts("r", [f"{'字' * 50}{n}" for n in range(12)])
-    short = texts("t", [f"word {n}" for n in range(12)])
-    assert cut_alike(long, short, long)[0][0].text == long[0].text
+def test_a_script_without_spaces_is_cut_at_characters_and_an_empty_text_is_named() -> None:
+    """30 bytes are ten characters of 3; a word end is taken that is off by less than half of what is wanted."""
+    long = texts("r", [f"{'字' * 84}{n:02}" for n in range(12)])
+    short = texts("t", [f"{n:02} is of thirty bytes, really." for n in range(12)])
+    cut, whole, twins = cut_alike(long, short, long)
+    assert {item.text for item in (*cut, *twins)} == {"字" * 10}
+    assert whole == short
+    spaced = texts("s", [f"extraordinarily large {n:02}" for n in range(12)])
+    assert {item.text for item in cut_alike(spaced, texts("t", [f"{n:011}" for n in range(12)]), spaced)[0]} == {
+        "extraordinarily"
+    }
+    assert {item.text for item in cut_alike(spaced, texts("t", [f"{n:08}" for n in range(12)]), spaced)[0]} == {
+        "extraord"
+    }
     with pytest.raises(NotMeasurable, match="item 't3' has an empty text"):
         surprise(Samples.of(long, texts("t", [f"w {n}" if n != 3 else "" for n in range(12)]), long), CONTEXT)
 
@@ -183,6 +193,64 @@ def test_an_encoder_without_a_head_has_no_surprise_but_a_gap(tiny_encoder: Path)
     assert "surprise" not in {one.name for one in found.findings}
     assert "tokens" in {one.name for one in found.findings}
     assert any("in surprise was not measured" in one and "no language-model head" in one for one in found.limits)
+
+
+OTHERS = {
+    "unspaced": [chr(0x4E00 + n) * 20 + "字典" for n in range(40)],
+    "Greek": [f"{'Καλημέρα κόσμε ' * (n % 3 + 1)}{'λ' * (n + 1)}" for n in range(40)],
+    "emoji": [f"{'🙂 ' * (n + 1)}🙃" for n in range(40)],
+}
+
+
+@pytest.mark.parametrize("script", OTHERS)
+def test_what_is_lost_to_the_unknown_token_does_not_come_out_as_well_known(script: str, bert: Path) -> None:
+    view = load_base(resolve(str(bert)), "encoder")
+    english, other = list(passages()[:40]), texts("o", OTHERS[script])
+    for samples, side in (
+        (Samples.of(english, other, reversed_words(english)), "task"),
+        (Samples.of(other, english, reversed_words(other)), "reference"),
+        (Samples.of(english, list(passages()[40:80]), other), "unrelated"),
+    ):
+        with pytest.raises(NotMeasurable, match=rf"\d% of the tokens of the {side} texts are the unknown token"):
+            surprise(samples, view)
+
+
+@pytest.mark.parametrize("script", OTHERS)
+def test_bytes_lose_nothing(script: str, llama: Path) -> None:
+    """Of a base that falls back to bytes hardly a token is a whole character, but bits per byte are a code length."""
+    view = load_base(resolve(str(llama)), "causal")
+    reference, other = list(passages()[:40]), texts("o", OTHERS[script])
+    assert view.ask("unknown_tokens", other).sum() > 0.5 * (view.ask("token_ids", other) >= 0).sum()
+    assert surprise(Samples.of(reference, other, reversed_words(reference)), view).draws[0] > 1
+
+
+@pytest.mark.parametrize(("every", "lost"), [(200, False), (50, True)])
+def test_a_word_in_two_hundred_may_be_lost_and_one_in_fifty_may_not(every: int, lost: bool) -> None:
+    """Of 400 tokens a sample, 2 or 8 are the unknown one."""
+    view = costing({"r": 2, "t": 3, "u": 6}, tokens=10)
+    ids = {item.id: place for place, item in enumerate(SAMPLES.items)}
+
+    class Losing:
+        id, kind, labels = "losing", "causal", ()
+
+        def ask(self, question: str, items: Sequence[Item]) -> Array:
+            unknown = np.array([ids[item.id] % (every // 10) == 0 for item in items], dtype=np.float64)
+            if question == "unknown_tokens":
+                return unknown
+            answer = view.ask(question, items).copy()
+            if question == "token_ids":
+                answer[:, 0] = np.where(unknown > 0, 99, answer[:, 0])
+            return answer
+
+        def treatment(self, question: str, items: Sequence[Item]) -> str:
+            return ""
+
+    losing: View = Losing()  # type: ignore[assignment]
+    if lost:
+        with pytest.raises(NotMeasurable, match=r"2\.0% of the tokens of the reference texts are the unknown token"):
+            surprise(SAMPLES, losing)
+    else:
+        assert surprise(SAMPLES, losing).draws[0] == pytest.approx(0.25, abs=1e-12)
 
 
 # --- masked together --------------------------------------------------------------------------------------------------

@@ -218,15 +218,26 @@ def test_fertility_is_counted_by_hand(words: View) -> None:
     assert scales["split_words"].null < 0.5 < scales["split_words"].ceiling
 
 
-def test_what_unrelated_text_does_not_show_has_no_scale_and_is_said(words: View) -> None:
-    greek = [Item(id=f"g{n}", cluster=f"g{n}", text=f"{'Καλημέρα ' * n}κόσμε") for n in range(12)]
-    reference = list(passages()[:40])
-    scales, limits = token_scales(Samples.of(reference, greek, reversed_words(reference)), words)
-    assert "unknown_tokens" not in {one.name for one in scales}
-    assert limits == [
-        "The share of tokens for no whole character has no scale: 1 in the task's texts, 0 in the reference and 0 in "
-        "unrelated text."
+def test_unknown_tokens_are_placed_though_unrelated_text_has_none(words: View) -> None:
+    """Two words a text: the first is unknown in all 12 texts, the second in 3."""
+    half = [
+        Item(id=f"g{n}", cluster=f"g{n}", text=f"Καλημέρα{'λ' * n} {'κόσμε' if n < 3 else 'shop'}") for n in range(12)
     ]
+    reference = list(passages()[:40])
+    scales, limits = token_scales(Samples.of(reference, half, reversed_words(reference)), words)
+    [unknown] = [one for one in scales if one.name == "unknown_tokens"]
+    assert (unknown.null, unknown.ceiling) == (0, 1)
+    assert unknown.position == pytest.approx((12 + 3) / 24)
+    assert limits == []
+
+
+def test_what_unrelated_text_shows_no_more_has_no_scale_and_is_said(words: View) -> None:
+    greek = [Item(id=f"g{n}", cluster=f"g{n}", text=f"{'Καλημέρα ' * n}κόσμε") for n in range(12)]
+    limits = token_scales(Samples.of(greek, list(passages()[:40]), reversed_words(greek)), words)[1]
+    assert (
+        "The share of tokens for no whole character has no scale: 0 in the task's texts, 1 in the reference and 1 in "
+        "unrelated text."
+    ) in limits
 
 
 def test_reviews_lie_between_themselves_and_messages(words: View, shared_data: Path) -> None:

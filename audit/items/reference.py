@@ -29,9 +29,9 @@ def read_reference(name: str, limit: int | None = None) -> list[Item]:
     ----------
     name : str
         ``shipped:passages``; a file of items (.jsonl, .parquet); a .txt with a text a line, or paragraphs that blank
-        lines separate; a .csv or .tsv with a column ``text``, or else the only one that holds words (or more than twice the
-        words of any other, a row); or a Hub data set (``owner/name``, or ``owner/name:configuration``), of the same rule.
-        The ids say the column, where it is not ``text``.
+        lines separate; a .csv or .tsv; or a Hub data set (``owner/name``, or ``owner/name:configuration``). Of these
+        two the column ``text`` is read, else the only one that holds words, or that holds more than twice the words of
+        any other, a row; the ids then say which.
     limit : int, optional
         Texts that are taken from the Hub; what lies here is read whole.
 
@@ -105,7 +105,7 @@ def hub_texts(name: str, limit: int | None = None) -> list[Item]:
     try:
         rows = iter(datasets.load_dataset(repository, configuration or None, split="train", streaming=reachable))
         first = list(islice(rows, min(limit or LOOKED, LOOKED)))
-        column = _text_column({key: [row.get(key) for row in first] for row in first for key in row}, name)
+        column = _text_column({key: [row.get(key) for row in first] for row in first[:1] for key in row}, name)
         for row in chain(first, rows):
             if isinstance(row.get(column), str) and row[column].strip():
                 texts.append(row[column])
@@ -157,10 +157,13 @@ def _text_column(columns: Mapping[str, Sequence[object]], name: str) -> str:
             words[column] = sum(len(value.split()) for value in said) / len(said)
     most, *others = sorted(words, key=lambda column: -words[column]) or [""]
     if not most:
-        raise InputError(f"{name}: no column 'text', and none that holds words; it has {', '.join(columns)}")
+        raise InputError(
+            f"{name}: no column 'text', and none that holds words; it has {', '.join(columns) or 'no rows'}"
+        )
     if others and words[most] <= FAR * words[others[0]]:
         raise InputError(
-            f"{name}: no column 'text', and {', '.join(sorted(words))} all hold words; call the one that is meant 'text'"
+            f"{name}: no column 'text', and {', '.join(sorted(words))} all hold words; "
+            "call the one that is meant 'text'"
         )
     return most
 

@@ -106,7 +106,7 @@ def permuted_labels(labels: Labels, clusters: Labels | None, permutations: int) 
     --------
     Two clusters of two texts can only keep their labels or swap them:
 
-    >>> shuffled = permuted_labels(list("aabb"), [1, 1, 2, 2], 9)[:, 0]
+    >>> shuffled = permuted_labels(list("aabb"), list("1122"), 9)[:, 0]
     >>> bool((shuffled[0] == shuffled[1]).all() and (shuffled[0] != shuffled[2]).all())
     True
     """

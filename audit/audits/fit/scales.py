@@ -64,7 +64,8 @@ def label_fit(features: ArrayLike, items: Sequence[Item], *, seed: int = 0) -> l
 
 
 def _probe_scale(x: Array, labels: NDArray[np.str_], clusters: NDArray[np.int64], seed: int) -> Scale:
-    hits = probe_hits(x, labels, clusters, seed=seed).mean(axis=0)
+    repeats = max(1, min(5, 2000 // len(labels)))  # which folds are dealt matters less, the more texts there are
+    hits = probe_hits(x, labels, clusters, repeats=repeats, seed=seed).mean(axis=0)
     majority = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
     weights = cluster_weights(clusters, DRAWS, rng_from(clusters, hits))
     draws = hits @ weights / weights.sum(axis=0)

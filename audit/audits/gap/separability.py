@@ -51,9 +51,9 @@ def separability(samples: Samples, features: Sequence[Array]) -> list[Placed]:
     The classifier two-sample test (Lopez-Paz and Oquab, ICLR 2017): half the documents train it, the others are judged,
     as many a side, and as many for the ceiling as for the task. Every document counts once, whatever it holds.
 
-    Which half a document falls into is chance. The accuracy is the mean over ``SPLITS`` splits (and choices of documents
-    of one length); the interval is as wide as that of one, since splits of the same documents hang together. p is twice
-    the median of the exact binomial ones, valid however they do (Meinshausen, Meier and Bühlmann, Journal of the
+    Which half a document falls into is chance. The accuracy is the mean over ``SPLITS`` splits (and choices of equally
+    long documents); the interval is as wide as that of one, since splits of the same documents hang together. p is
+    twice the median of the exact binomial ones, valid however they do (Meinshausen, Meier and Bühlmann, Journal of the
     American Statistical Association 104 (2009) 1671-1681).
 
     The proxy A-distance is 2·(1 - 2·error) (Ben-David et al., NIPS 2006). A classifier that learns from more may find

@@ -115,9 +115,9 @@ def token_scales(samples: Samples, base: View) -> tuple[list[Scale], list[str]]:
     scales : list of Scale
         ``fertility``: tokens per word (what stands between white space). ``tokens_per_byte``. ``unknown_tokens``: the
         share of tokens that stand for no whole character; unrelated text, which is of the reference's characters,
-        shows no more of it than the reference, so that its ceiling is 1. ``split_words``: the share of the most frequent words
-        (lower-cased, without the punctuation around them) that are more than one token, in samples of equally many
-        words, since larger ones know rarer words.
+        shows no more of it than the reference, so that its ceiling is 1. ``split_words``: the share of the most
+        frequent words (lower-cased, without the punctuation around them) that are more than one token, in samples of
+        equally many words, since larger ones know rarer words.
     limits : list of str
         What has no scale, since unrelated text shows no more of it than the reference.
 
