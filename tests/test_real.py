@@ -15,7 +15,7 @@ from audit.report import Report
 from audit.view import Item
 
 pytestmark = pytest.mark.real_base
-SMALL = ("audit.gap.limit=120", "audit.forgetting.limit=192")
+SMALL = ("audit.gap.limit=120", "audit.forgetting.limit=192", "audit.transfer.seeds=3")
 
 
 def run(overrides: list[str], out: Path, name: str = "quickstart") -> Report:
@@ -34,7 +34,7 @@ def beats_majority(report: Report) -> bool:
 @pytest.mark.usefixtures("minilm")
 def test_quickstart_on_the_real_minilm(tmp_path: Path) -> None:
     report = run(["audit.bias.pairs=2", "adapt.epochs=2", *SMALL], tmp_path / "run")
-    assert {finding.audit for finding in report.findings} == {"bias", "gap", "forgetting"}
+    assert {finding.audit for finding in report.findings} == {"bias", "gap", "forgetting", "transfer"}
     assert beats_majority(report)
     by_id = {finding.id: finding for finding in report.findings}
     # full fine-tuning at 1e-4 is known to move the features; the probe must see it
