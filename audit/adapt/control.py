@@ -73,9 +73,7 @@ def random_twin(base: Source, kind: Kind, seed: int, folder: Path) -> Source:
     set_seed(seed)
     auto: Any = AutoModelForCausalLM if kind == "causal" else AutoModel
     model = auto.from_config(load_config(base), trust_remote_code=False, dtype=torch.float32)
-    model.save_pretrained(folder)
-    load_tokenizer(base).save_pretrained(folder)
-    return Source(f"random initial weights like {base.id}", None, folder, file_hashes(folder), base.license)
+    return _written(model, base, f"random initial weights like {base.id}", folder)
 
 
 def shuffled_twin(base: Source, kind: Kind, seed: int, folder: Path) -> Source:
@@ -99,9 +97,14 @@ def shuffled_twin(base: Source, kind: Kind, seed: int, folder: Path) -> Source:
     set_seed(seed)  # a tensor that the file lacks (a pooler, which no feature uses) is drawn anew
     model, _ = load_weights(auto, base)
     shuffle_within(model.cpu(), np.random.default_rng(seed))
+    return _written(model, base, f"shuffled weights of {base.id}", folder)
+
+
+def _written(model: Any, base: Source, name: str, folder: Path) -> Source:
+    """Write a control beside the base's own tokenizer."""
     model.save_pretrained(folder)
     load_tokenizer(base).save_pretrained(folder)
-    return Source(f"shuffled weights of {base.id}", None, folder, file_hashes(folder), base.license)
+    return Source(name, None, folder, file_hashes(folder), base.license)
 
 
 def shuffle_within(model: torch.nn.Module, rng: np.random.Generator) -> None:

@@ -120,7 +120,5 @@ def _distance(
         scales = {scale.name: scale for scale in token_scales(samples, view)[0]}
     except NotMeasurable:
         return None, None
-    low, high = (float(q) for q in np.quantile(placed.draws[1:], [0.025, 0.975]))
-    position = Estimate(value=placed.scale.position, low=low, high=high)
     words = scales.get("fertility")
-    return position, words.measured.value / words.null if words and words.null > 0 else None
+    return placed.position, words.measured.value / words.null if words and words.null > 0 else None

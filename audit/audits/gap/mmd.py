@@ -47,7 +47,7 @@ def representation(samples: Samples, features: Sequence[Array]) -> Placed:
     middle = np.concatenate(features).mean(axis=0)  # far from the origin, differences of squares lose their digits
     reference, task, unrelated = (np.asarray(one - middle, dtype=np.float32) for one in features)
     codes = [one.codes for one in samples.all]
-    both = np.concatenate([codes[0], codes[1] + samples.reference.n_clusters])
+    both = samples.documents
     n, together = len(reference), np.concatenate([reference, task])
     bandwidth = float(np.median(pdist(together[:: -(-len(together) // MEDIAN_OF)], "sqeuclidean"))) or 1.0
     near = _without_pairs_of_a_cluster(_rbf(_squares(together, together), bandwidth), both)

@@ -108,6 +108,11 @@ class Samples:
         return [item for one in self.all for item in one.items]
 
     @property
+    def documents(self) -> NDArray[np.int64]:
+        """The cluster of every item of reference and task, laid end to end: theirs are apart."""
+        return np.concatenate([self.reference.codes, self.task.codes + self.reference.n_clusters])
+
+    @property
     def what(self) -> str:
         """What the items are, in a sentence: texts or images."""
         return "images" if self.task.items[0].image is not None else "texts"
@@ -198,6 +203,11 @@ class Placed:
         )
         return cls(scale, draws, p, n_items, n_clusters)
 
+    @property
+    def position(self) -> Estimate:
+        """Where it lies on the scale, with its 95 % interval."""
+        return _estimate(self.draws)
+
     def noted(self, note: str) -> Placed:
         """Return the same with another note."""
         return replace(self, scale=self.scale.model_copy(update={"note": note}))
@@ -219,7 +229,7 @@ def findings_of(
 
 
 def _finding(one: Placed, items: str, family: int, margin: float, alpha: float, note: str) -> Finding:
-    position = _estimate(one.draws)
+    position = one.position
     decision = Decision()
     if position.low is not None:
         same, beyond = (

@@ -72,8 +72,7 @@ def surprise(samples: Samples, base: View, keep: KeepSide | None = None) -> Plac
     reference, task, unrelated = (
         b @ weights / (size @ weights) for b, size, weights in zip(bits, sizes, samples.weights, strict=True)
     )
-    joint = np.concatenate([samples.reference.codes, samples.task.codes + samples.reference.n_clusters])
-    dealt = deal_clusters(joint, len(sides[0]), PERMUTATIONS, samples.rng("surprise"))
+    dealt = deal_clusters(samples.documents, len(sides[0]), PERMUTATIONS, samples.rng("surprise"))
     both, size = np.concatenate(bits[:2]), np.concatenate(sizes[:2])
     permuted = both @ (1 - dealt) / (size @ (1 - dealt)) - both @ dealt / (size @ dealt)
     measured = task - reference
