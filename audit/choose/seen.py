@@ -17,9 +17,8 @@ from audit.audits.gap.tokens import token_scales
 from audit.choose.advice import Situation
 from audit.choose.candidate import Candidate, features_of
 from audit.finding import Estimate
-from audit.items import reversed_words
+from audit.items import reversed_words, thinned
 from audit.items.reference import is_local, read_reference
-from audit.job import thinned
 from audit.models.ask import Readout
 from audit.models.load import load_base
 from audit.models.weights import load_config

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from audit.errors import InputError
 from audit.view import Item
 
-__all__ = ["SHIPPED", "passages", "reversed_words", "shipped", "templates"]
+__all__ = ["SHIPPED", "passages", "reversed_words", "shipped", "templates", "thinned"]
 
 SHIPPED = ("feedback", "passages")  # what a recipe may name as "shipped:NAME"
 
@@ -65,6 +68,19 @@ def templates() -> tuple[dict[str, str], ...]:
     True
     """
     return tuple(_rows("templates"))
+
+
+def thinned(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """Evenly spaced items, at most so many.
+
+    Examples
+    --------
+    >>> [item.id for item in thinned(passages(), 2)] == [passages()[0].id, passages()[-1].id]
+    True
+    """
+    if limit is None or len(items) <= limit:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, limit).round().astype(int)]
 
 
 def reversed_words(items: tuple[Item, ...] | list[Item]) -> list[Item]:

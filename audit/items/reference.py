@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from audit.errors import InputError, Unavailable
 from audit.items import passages
 from audit.view import Item, read_items
 
-__all__ = ["card_datasets", "hub_texts", "is_local", "numbered", "read_reference"]
+__all__ = ["card_datasets", "hub_rows", "hub_texts", "is_local", "numbered", "read_reference"]
 
 ITEMS = (".jsonl", ".parquet")
 TABLES = {".csv": ",", ".tsv": "\t"}
@@ -94,6 +95,33 @@ def hub_texts(name: str, limit: int | None = None) -> list[Item]:
     Unavailable
         If the Hub cannot be reached and its cache has no such data set.
     """
+    rows = hub_rows(name, "train")
+    first = list(islice(rows, min(limit or LOOKED, LOOKED)))
+    column = _text_column({key: [row.get(key) for row in first] for row in first[:1] for key in row}, name)
+    said = (row[column] for row in chain(first, rows) if isinstance(row.get(column), str) and row[column].strip())
+    texts = list(islice(said, limit))
+    if not texts:
+        raise InputError(f"{name}: no column of its training split holds texts")
+    return numbered(texts, _called(name, column))
+
+
+def hub_rows(name: str, split: str | None = None) -> Iterator[dict[str, Any]]:
+    """Read a split of a Hub data set row by row, as a stream: no more is fetched than is read.
+
+    Parameters
+    ----------
+    name : str
+        Of the data set; its configuration may follow a colon.
+    split : str, optional
+        Default: the first of validation, train and test that it has. Test splits are often published without answers.
+
+    Raises
+    ------
+    InputError
+        If the Hub does not give it.
+    Unavailable
+        If the Hub cannot be reached and its cache has no such data set.
+    """
     import datasets
 
     from audit.models.source import hub_reachable
@@ -101,29 +129,20 @@ def hub_texts(name: str, limit: int | None = None) -> list[Item]:
     datasets.disable_progress_bars()
     repository, _, configuration = name.partition(":")
     reachable = hub_reachable()
-    texts: list[str] = []
     try:
-        rows = iter(datasets.load_dataset(repository, configuration or None, split="train", streaming=reachable))
-        first = list(islice(rows, min(limit or LOOKED, LOOKED)))
-        column = _text_column({key: [row.get(key) for row in first] for row in first[:1] for key in row}, name)
-        for row in chain(first, rows):
-            if isinstance(row.get(column), str) and row[column].strip():
-                texts.append(row[column])
-            if len(texts) == limit:
-                break
-    except InputError:
-        raise
-    except Exception as error:  # noqa: BLE001 (scripts, schemas, transports: whatever it is, the texts are not there)
+        rows = datasets.load_dataset(repository, configuration or None, split=split, streaming=reachable)
+        if split is None:
+            rows = rows[next((one for one in ("validation", "train", "test") if one in rows), next(iter(rows)))]
+        yield from rows
+    except Exception as error:  # noqa: BLE001 (scripts, schemas, transports: whatever it is, the rows are not there)
         if not reachable:
             raise Unavailable(
                 f"{name}: the Hub cannot be reached, and the data set is not in its cache; name a local file, or "
-                f"'{SHIPPED}'"
+                f"shipped data such as '{SHIPPED}'"
             ) from None
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{name}: the Hub did not give its training split ({reason})") from None
-    if not texts:
-        raise InputError(f"{name}: no column of its training split holds texts")
-    return numbered(texts, _called(name, column))
+        which = "its training split" if split == "train" else "its rows"
+        raise InputError(f"{name}: the Hub did not give {which} ({reason})") from None
 
 
 def card_datasets(folder: Path) -> list[str]:
