@@ -165,16 +165,15 @@ def test_a_long_text_is_read_in_windows_that_overlap_by_half(llama: Path) -> Non
 
 
 def test_a_finding_says_what_was_done_to_long_texts(llama: Path, bert: Path) -> None:
-    from audit.audits.forgetting import of_causal, of_encoder
+    from audit.audits.forgetting.features import neighbours
+    from audit.audits.forgetting.language import general_text
 
     long = [item.model_copy(update={"text": f"{item.text} " * 4}) for item in passages()[:30]]
     causal, encoder = load_base(resolve(str(llama)), "causal"), load_base(resolve(str(bert)), "encoder")
-    [found] = of_causal(causal, causal, long, margin=0.01)
+    [found] = general_text(causal, causal, long, margin=0.01)
     assert "texts are longer than the 256 tokens" in found.note
     assert "windows" in found.note
-    assert all(
-        "cut off" in one.note for one in of_encoder(encoder, encoder, long, probe_margin=0.1, neighbour_margin=0.1)
-    )
+    assert all("cut off" in one.note for one in neighbours(encoder, encoder, long, margin=0.1))
 
 
 def test_a_long_prompt_loses_its_beginning_and_says_so(llama: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from audit.models.source import Source
 from audit.models.weights import Dtype, load_config, load_weights, refuse_made_up, refuse_two_way
 from audit.view import Kind
 
-__all__ = ["Network", "Words", "graft", "load_network", "minds_padding", "stretches"]
+__all__ = ["Network", "Words", "graft", "load_network", "logsumexp_in_place", "minds_padding", "stretches"]
 
 ROWS = 1024  # positions whose logits are held at once
 
@@ -93,6 +93,29 @@ class Words:
         -------
         tensor of float64, shape (m,), on the CPU
         """
+        asked, which = torch.unique(at, return_inverse=True)
+        parts = []
+        for begin, logits in self.logits(ids, mask, asked, depths):
+            inside = (which >= begin) & (which < begin + len(logits))
+            chosen = logits[which[inside] - begin, tokens[inside]]
+            parts.append((inside, chosen - logsumexp_in_place(logits)[which[inside] - begin]))
+        answer = torch.empty(len(at), dtype=torch.float64)
+        for inside, nats in parts:
+            answer[inside.cpu()] = nats.double().cpu()
+        return answer
+
+    def logits(
+        self, ids: torch.Tensor, mask: torch.Tensor, at: torch.Tensor, depths: Any = None
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Logits at positions of a batch, as many at once as are held; see `log_probabilities`.
+
+        Yields
+        ------
+        begin : int
+            How many positions came before.
+        logits : tensor of float32, shape (at most ROWS, vocabulary)
+            The caller's own, to overwrite.
+        """
         settings = {"input_ids": ids, "attention_mask": mask} | ({} if depths is None else {"position_ids": depths})
         if self._whole is None:
             self._whole = not self._short_way_holds(ids[:1], mask[:1], None if depths is None else depths[:1])
@@ -101,20 +124,9 @@ class Words:
         else:
             states = self.model.base_model(**settings).last_hidden_state
         states = states.flatten(0, 1)
-        asked, which = torch.unique(at, return_inverse=True)
-        parts = []
-        for begin in range(0, len(asked), ROWS):
-            rows = states[asked[begin : begin + ROWS]]
-            logits = (rows if self._whole else self._logits(rows)).float()
-            inside = (which >= begin) & (which < begin + ROWS)
-            chosen = logits[which[inside] - begin, tokens[inside]]
-            top = logits.amax(-1, keepdim=True)
-            total = logits.sub_(top).exp_().sum(-1).log_() + top[:, 0]  # logsumexp, without copies of all logits
-            parts.append((inside, chosen - total[which[inside] - begin]))
-        answer = torch.empty(len(at), dtype=torch.float64)
-        for inside, nats in parts:
-            answer[inside.cpu()] = nats.double().cpu()
-        return answer
+        for begin in range(0, len(at), ROWS):
+            rows = states[at[begin : begin + ROWS]]
+            yield begin, (rows if self._whole else self._logits(rows)).float()
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits of hidden states, shape (m, d) -> (m, vocabulary)."""
@@ -135,6 +147,12 @@ class Words:
                 raise
             return False
         return short.shape == whole.shape and torch.allclose(short, whole, rtol=1e-5, atol=1e-5)
+
+
+def logsumexp_in_place(logits: torch.Tensor) -> torch.Tensor:
+    """Return the logsumexp of each row of logits, which are overwritten: no copy of them is made."""
+    top = logits.amax(-1, keepdim=True)
+    return logits.sub_(top).exp_().sum(-1).log_() + top[:, 0]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from audit.models.batch import Progress, in_batches, padded, token_budget
 from audit.models.network import Words
 
-__all__ = ["Scored", "hidden_log_likelihoods", "log_likelihoods", "masked_log_likelihoods", "windows"]
+__all__ = ["Scored", "hidden_log_likelihoods", "log_likelihoods", "masked_log_likelihoods", "windowed", "windows"]
 
 Array = NDArray[np.float64]
 
@@ -50,6 +50,17 @@ def windows(ids: Sequence[int], size: int) -> Iterator[tuple[int, int, int]]:
     while end < len(ids):
         first, end = end, min(end + max(1, size // 2), len(ids))
         yield end - size, end, first
+
+
+def windowed(start: Sequence[int], ids: Sequence[int], size: int) -> list[Scored]:
+    """Put a start before a text, or before each window of one that is longer than a size.
+
+    Examples
+    --------
+    >>> windowed([0], [5, 6, 7], 2)
+    [Scored(ids=[0, 5, 6], start=1), Scored(ids=[0, 6, 7], start=2)]
+    """
+    return [Scored([*start, *ids[begin:end]], len(start) + first - begin) for begin, end, first in windows(ids, size)]
 
 
 # --- causal -----------------------------------------------------------------------------------------------------------

@@ -15,13 +15,22 @@ from transformers import PreTrainedTokenizerBase
 
 from audit.errors import InputError
 from audit.items.reference import numbered
+from audit.models.along import KEPT, LastRead, Read, filled, read_along, sketches_after
 from audit.models.ask import ModelView, Readout, softmax
 from audit.models.embed import Pool, class_logits, layer_means, pooled, token_means
 from audit.models.network import Network, Words, minds_padding, stretches
 from audit.models.pieces import broken_tokens
 from audit.models.sample import write_texts
-from audit.models.score import Scored, hidden_log_likelihoods, log_likelihoods, masked_log_likelihoods, windows
+from audit.models.score import (
+    Scored,
+    hidden_log_likelihoods,
+    log_likelihoods,
+    masked_log_likelihoods,
+    windowed,
+    windows,
+)
 from audit.models.tokens import context, continuation, pad_token, tokenizer_hash
+from audit.models.turns import ended_turns
 from audit.view import Item, Kind, NotMeasurable, answer_texts
 
 __all__ = ["TextView"]
@@ -78,6 +87,8 @@ class TextView(ModelView):
         self._context = min(context(model, tokenizer), longest or 10**9) - reserved
         self._alike: bool | None = None  # whether only texts of one length may share a batch, once that is known
         self._broken: frozenset[int] | None = None  # tokens that stand for no whole character, once that is asked
+        self._last = LastRead()
+        self._longest = 0  # tokens of a text among those that are asked, on whatever rank
         parts = [id, tokenizer_hash(tokenizer)[:16], f"{model.dtype}".removeprefix("torch."), str(self._context)]
         if self._readout is not None:
             labels = self._readout.labels
@@ -102,6 +113,8 @@ class TextView(ModelView):
             self._broken = broken_tokens(self._tokenizer) if self._broken is None else self._broken
             counts = [sum(token in self._broken for token in ids) for ids in self._running(question, items)]
             return np.array(counts, dtype=np.float64)
+        if question == "next_tokens":
+            self._longest = max(map(len, self._ids([item.text or "" for item in items], special=False)), default=0)
         return super().ask(question, items)
 
     def _answer(self, question: str, items: Sequence[Item]) -> Array:
@@ -114,6 +127,13 @@ class TextView(ModelView):
                 return self._likelihoods(question, items)
             if question in ("option_log_likelihood", "option_token_count"):
                 return self._options(question, items)
+            if question == "next_tokens":
+                return filled(self._along(question, items), self._longest)
+            if question == "next_token_sketch":
+                return self._sketches(question, items)
+            if question == "end_of_turn":
+                turns = ended_turns(self._tokenizer, items, self._context)
+                return np.concatenate(self._score(question, [[one] for one in turns]))
         elif question in ("pseudo_log_likelihood", "pll-unchanged", "ll-changed"):
             return self._pseudo(question, items)
         elif question == "masked_log_likelihood":
@@ -129,20 +149,19 @@ class TextView(ModelView):
             before, after = self._readout.prompt.split("{text}")
             texts = [before + text + after for text in texts]
             options = {self._readout.completion(label) for label in self.labels}
-        if question == "log_likelihood":
+        running = question in ("log_likelihood", "next_tokens", "next_token_sketch") and not options
+        if running:
             room -= 1
-        if question in (
-            "log_likelihood",
-            "pseudo_log_likelihood",
-            "masked_log_likelihood",
-            "pll-unchanged",
-            "ll-changed",
-        ):
+        if running or question in ("pseudo_log_likelihood", "masked_log_likelihood", "pll-unchanged", "ll-changed"):
             how = "they were read in windows that overlap by half, so that every token is scored once"
         elif options:
-            room -= max(len(continuation(self._tokenizer, option)) for option in options)
+            if question not in ("next_token_sketch", "end_of_turn"):
+                room -= max(len(continuation(self._tokenizer, option)) for option in options)
             how = "their beginning was cut off"
-        lengths = [len(ids) for ids in self._ids(texts, special=question != "log_likelihood")]
+        if question == "end_of_turn":
+            lengths = [len(turn.ids) - 1 for turn in ended_turns(self._tokenizer, items)]
+        else:
+            lengths = [len(ids) for ids in self._ids(texts, special=not running)]
         longer = sum(length > room for length in lengths)
         if not longer:
             return ""
@@ -239,6 +258,8 @@ class TextView(ModelView):
         """Whole texts after a start token, so that every token of the text is scored."""
         start = self._start(question)
         texts, pairs = _texts(question, items)
+        if not pairs and (known := self._last.of(self.id, texts)):
+            return np.array([known[text].total for text in texts])
         per_item = 2 if pairs else 1
         families: list[list[Scored]] = []
         owners: list[int] = []  # the text of every sequence
@@ -246,10 +267,7 @@ class TextView(ModelView):
             if not ids:
                 item = items[number // per_item]
                 raise NotMeasurable(question, f"item {item.id!r} has an empty text: it has no likelihood to compare")
-            pieces = [
-                Scored([*start, *ids[begin:end]], 1 + first - begin)
-                for begin, end, first in windows(ids, self._context - 1)
-            ]
+            pieces = windowed(start, ids, self._context - 1)
             owners += [number] * len(pieces)
             if number % per_item and len(pieces) == len(families[-1]) == 1:
                 families[-1] += pieces  # the two sentences of a pair
@@ -270,13 +288,16 @@ class TextView(ModelView):
             return np.array(counts, dtype=np.float64)
         return self._complete(question, prompts, options)
 
+    def _before(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Token ids of prompts; what closes a text does not stand between a prompt and what follows it."""
+        _, closing = _framed(self._ids(["a"])[0], self._ids([""])[0])
+        return [ids[: len(ids) - closing] for ids in self._ids(prompts)]
+
     def _complete(self, question: str, prompts: Sequence[str], options: Sequence[Sequence[str]]) -> Array:
         """Log-likelihood of each option after its prompt, shape (n, options)."""
         families = []
         known: dict[str, list[int]] = {}
-        _, closing = _framed(self._ids(["a"])[0], self._ids([""])[0])
-        for prompt, choices in zip(self._ids(prompts), options, strict=True):
-            before = prompt[: len(prompt) - closing]  # what closes a text does not stand between prompt and option
+        for before, choices in zip(self._before(prompts), options, strict=True):
             family = []
             for choice in choices:
                 if choice not in known:
@@ -290,8 +311,40 @@ class TextView(ModelView):
         return np.stack(self._score(question, families))
 
     def _score(self, question: str, families: list[list[Scored]]) -> list[Array]:
-        alike = self._network.backbone is not None and stretches(self._network.backbone)
-        return log_likelihoods(self._words(question), families, self._pad, self.progress, alike=alike)
+        return log_likelihoods(self._words(question), families, self._pad, self.progress, alike=self._stretches)
+
+    @property
+    def _stretches(self) -> bool:
+        return self._network.backbone is not None and stretches(self._network.backbone)
+
+    def _along(self, question: str, items: Sequence[Item], sketch: bool = False) -> list[Read]:
+        """Read texts along: one pass for every question about their tokens, whichever comes first."""
+        texts, pairs = _texts(question, items)
+        if pairs:
+            raise NotMeasurable(question, "it is not asked of pairs")
+        reads = self._last.of(self.id, texts, sketch)
+        if not reads:
+            unique = list(dict.fromkeys(texts))
+            ids, start, words = self._ids(unique, special=False), self._start(question), self._words(question)
+            if not all(ids):
+                empty = items[texts.index(unique[ids.index([])])]
+                raise NotMeasurable(question, f"item {empty.id!r} has an empty text: it has no token")
+            few, room = len(unique) <= KEPT, self._context - 1
+            told = read_along(
+                words, unique, ids, start, room, self._pad, self.progress, alike=self._stretches, sketch=sketch or few
+            )
+            reads = dict(zip(unique, told, strict=True))
+            if few or not sketch:
+                self._last = LastRead(self.id, reads)
+        return [reads[text] for text in texts]
+
+    def _sketches(self, question: str, items: Sequence[Item]) -> Array:
+        if items[0].prompt is None:
+            sketches = [read.sketch for read in self._along(question, items, sketch=True) if read.sketch is not None]
+            return np.stack(sketches).astype(np.float64)
+        before = self._before([item.prompt or "" for item in items])
+        prompts = [ids[-self._context :] or self._start(question) for ids in before]
+        return sketches_after(self._words(question), prompts, self._pad, self.progress, alike=self._stretches)
 
     def _start(self, question: str) -> list[int]:
         start = self._tokenizer.bos_token_id

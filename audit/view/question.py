@@ -39,6 +39,17 @@ class View(Protocol):
         (n, d) of the last layer, or as a sentence encoder pools; (n, m + 1, d) of every layer.
     ``log_likelihood``
         (n,) in nats, of a whole text under a causal model.
+    ``next_tokens``
+        (n, longest, 2), of each token of a text under a causal model: its log-probability in nats, and 1 if no other
+        token was likelier, else 0; filled up with 0 and -1.
+    ``next_token_sketch``
+        (n, 8, 4096) in nats: the distribution of the next token before 8 tokens of a text (which ones, the text itself
+        decides; a text of fewer repeats some), summed over cells of the vocabulary (token id modulo 4096). Of prompts
+        with options (n, 1, 4096), after the prompt. What is below -100 counts as -100. A divergence of two sketches
+        is a lower bound of that of the distributions.
+    ``end_of_turn``
+        (n,) in nats, of prompts with one option: that a chat turn ends right after this answer, in the model's own
+        template.
     ``option_log_likelihood``, ``option_token_count``
         (n, options) in nats, of each option as the continuation of the item's prompt, its tokens after the prompt's
         own; and the number of those tokens, to divide by.

@@ -17,6 +17,7 @@ __all__ = ["record", "replay"]
 
 Array = NDArray[np.float64]
 VECTORS = ("probabilities", "logits", "embedding", "option_log_likelihood", "option_token_count")
+ROWS = {"next_tokens": 2, "next_token_sketch": 4096}  # numbers of a token, or of a place (fewer are one place)
 
 
 class _Replay:
@@ -37,6 +38,11 @@ class _Replay:
         values: Array = rows.loc[[item.id for item in items]].to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
             raise NotMeasurable(question, "a recorded answer is missing or not finite")
+        if question in ROWS:
+            size = min(ROWS[question], values.shape[1])
+            if values.shape[1] % size:
+                raise NotMeasurable(question, f"{values.shape[1]} numbers an item are no rows of {size}")
+            return values.reshape(len(items), -1, size)
         if question in VECTORS:  # however short
             return values.reshape(len(items), 2, -1) if items and items[0].pair is not None else values
         return values[:, 0] if values.shape[1] == 1 else values
