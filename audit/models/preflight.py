@@ -241,7 +241,7 @@ def _settings(base: PreTrainedTokenizerBase, adapted: PreTrainedTokenizerBase) -
             rows.append(Row(field=field, base=str(left), adapted=str(right), outcome="both sides use the base's"))
     left, right = base.chat_template, adapted.chat_template
     if left != right:
-        outcome = "not used: texts are asked without a template"
+        outcome = "the base's frames the chat turns of both sides; texts are asked without one"
         rows.append(Row(field="chat_template", base=_short(left), adapted=_short(right), outcome=outcome))
     return rows
 

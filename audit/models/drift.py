@@ -1,0 +1,345 @@
+"""Drift of weights: how far each layer of an adapted model lies from its base's, tensor by tensor."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import safe_open
+from transformers import MODEL_MAPPING
+
+from audit.errors import InputError
+from audit.models.adapters import is_adapter, load_adapter
+from audit.models.source import Source, module_folders
+from audit.models.weights import first_line, load_config, read_json
+from audit.retention import WeightDrift
+from audit.view import Kind, NotMeasurable
+
+__all__ = ["unshared", "weight_drift"]
+
+BLOCK = 2**20  # numbers that are compared at once
+HEAD = "head/"  # begins the name of what stands on a body
+WRAPPED = re.compile(r"\.(base_layer|original_module|token_adapter)(?=\.|$)")  # where PEFT keeps what it wraps
+OLD = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # as the first checkpoints call them
+
+Pairs = Iterator[tuple[str, torch.Tensor, torch.Tensor]]
+"""Name of a tensor, what it is in the base, and in the adapted model."""
+
+
+def weight_drift(base: Source, adapted: Source, kind: Kind) -> list[WeightDrift]:
+    """Measure how far the weights of each layer moved, over the tensors that both sides have.
+
+    Parameters
+    ----------
+    base, adapted : Source
+        ``adapted`` is a full checkpoint, read tensor by tensor from its files, or a PEFT adapter, merged layer by layer
+        into the one copy of the base that is loaded.
+    kind : {"encoder", "sentence_encoder", "causal", "vision", "clip"}
+        Of the base.
+
+    Returns
+    -------
+    list of WeightDrift
+        From the inputs on: ``embeddings``, ``layer 0`` … (``layer 1.2`` is the third of the second stage), ``pooler``,
+        ``other`` (a last norm, say), ``head``; of a model of images and texts, each tower has its own.
+        ``relative`` is ‖adapted - base‖ / ‖base‖ over a layer's numbers (1 where all of the base's were zeros and are
+        no more), ``changed`` the share of them that is another number.
+
+    Raises
+    ------
+    InputError
+        If the adapter does not fit the base.
+    NotMeasurable
+        If the files share too few names, weights are not finite, or the adapter cannot be merged.
+
+    Notes
+    -----
+    Both sides are compared as they are asked, in float32: what was kept of a base in bfloat16 is equal, whichever
+    precision the adapted model was written in. Tensors that one side lacks (a new head) are left out; `unshared` names
+    them. Of a table of embeddings that grew, the rows are compared that both have. Whole numbers are no weights. A
+    prompt that was learnt lies beside the weights: all of them are the base's.
+    """
+    pairs = _of_adapter(base, adapted, kind) if is_adapter(adapted) else _of_files(base, adapted)
+    moved = {name: _moved(name, before, after, adapted) for name, before, after in pairs}
+    layers: dict[_Place, list[_Moved]] = defaultdict(list)
+    for name, place in _places(moved, kind).items():
+        layers[place].append(moved[name])
+    return [_record(place.name, layers[place]) for place in sorted(layers)]
+
+
+def unshared(base: Source, adapted: Source) -> tuple[list[str], list[str]]:
+    """Name the tensors that were not compared: those of the base alone, and those of the adapted model alone.
+
+    A tensor of another shape on each side is in both lists; what belongs to a head begins with ``head/``.
+    """
+    prefix = _prefix(base)
+    ours = _tensors(base, prefix)
+    if is_adapter(adapted):
+        return [], sorted(_carried(adapted, prefix) - ours.keys())
+    theirs = _tensors(adapted, prefix)
+    shared = set(_shared(ours, theirs))
+    return sorted(ours.keys() - shared), sorted(theirs.keys() - shared)
+
+
+# --- one tensor, one layer --------------------------------------------------------------------------------------------
+
+
+class _Moved(NamedTuple):
+    """Of one tensor: squared distance, squared size, numbers that changed, numbers."""
+
+    distance: float
+    size: float
+    changed: int
+    numbers: int
+
+
+def _moved(name: str, before: torch.Tensor, after: torch.Tensor, adapted: Source) -> _Moved:
+    distance = size = 0.0
+    changed = 0
+    ours, theirs = (one.detach().flatten() for one in (before, after))
+    for begin in range(0, len(ours), BLOCK):
+        a, b = (one[begin : begin + BLOCK].float().cpu() for one in (ours, theirs))
+        changed += int((a != b).sum())
+        size += float(a.double().square().sum())
+        distance += float((b.double() - a.double()).square().sum())
+    if not math.isfinite(distance + size):
+        raise NotMeasurable("weight drift", f"{adapted.id}: {name!r} is not finite there or in the base")
+    return _Moved(distance, size, changed, before.numel())
+
+
+def _record(layer: str, tensors: Sequence[_Moved]) -> WeightDrift:
+    distance, size = (
+        math.sqrt(sum(column)) for column in zip(*((one.distance, one.size) for one in tensors), strict=True)
+    )
+    return WeightDrift(
+        layer=layer,
+        tensors=len(tensors),
+        identical=sum(one.changed == 0 for one in tensors),
+        relative=distance / size if size else float(distance > 0),
+        changed=sum(one.changed for one in tensors) / sum(one.numbers for one in tensors),
+    )
+
+
+# --- full checkpoints -------------------------------------------------------------------------------------------------
+
+
+class _Stored(NamedTuple):
+    """Where a tensor lies."""
+
+    file: Path
+    name: str
+    shape: tuple[int, ...]
+
+
+def _of_files(base: Source, adapted: Source) -> Pairs:
+    prefix = _prefix(base)
+    ours, theirs = _tensors(base, prefix), _tensors(adapted, prefix)
+    shared = _shared(ours, theirs)
+    body, met = ([name for name in names if not name.startswith(HEAD)] for names in (ours, shared))
+    if 2 * len(met) < len(body):
+        raise NotMeasurable(
+            "weight drift",
+            f"{adapted.id} has {len(met)} of the {len(body)} tensors that {base.id} has below its head: they are of "
+            "different architectures, or their files name them differently",
+        )
+    with ExitStack() as stack:
+        files = {one.file for one in (*ours.values(), *theirs.values())}
+        opened: dict[Path, Any] = {file: stack.enter_context(safe_open(file, framework="pt")) for file in files}
+        for name in shared:
+            before, after = (opened[one.file].get_tensor(one.name) for one in (ours[name], theirs[name]))
+            if before.shape != after.shape:
+                rows = min(len(before), len(after))
+                before, after = before[:rows], after[:rows]
+            yield name, before, after
+
+
+def _shared(ours: dict[str, _Stored], theirs: dict[str, _Stored]) -> list[str]:
+    """Names of what can be compared."""
+    return [name for name in ours if name in theirs and _alike(name, ours[name].shape, theirs[name].shape)]
+
+
+def _alike(name: str, ours: tuple[int, ...], theirs: tuple[int, ...]) -> bool:
+    grown = len(ours) == len(theirs) == 2 and ours[1] == theirs[1] and _is_embedding(name)
+    return ours == theirs or grown
+
+
+def _tensors(source: Source, prefix: str) -> dict[str, _Stored]:
+    """What a folder holds of weights, by names in which a body is called the same with and without a head on it."""
+    found = {name: one for file in _files(source.folder) for name, one in _stored(file).items()}
+    named = _named(found, prefix)
+    tensors = {named[name]: one for name, one in found.items()}
+    for module in module_folders(source.folder):
+        file = source.folder / module / "model.safetensors"
+        if file.is_file():
+            tensors.update({f"{module}.{name}": one for name, one in _stored(file).items()})
+    return tensors
+
+
+def _stored(file: Path) -> dict[str, _Stored]:
+    """What a file holds, but for whole numbers."""
+    with safe_open(file, framework="pt") as tensors:
+        slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118
+        return {
+            name: _Stored(file, name, tuple(one.get_shape())) for name, one in slices.items() if "F" in one.get_dtype()
+        }
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files that transformers would load: one, or those that an index names."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file() or not index.is_file():
+        return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
+    return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+
+
+def _named(names: Collection[str], prefix: str) -> dict[str, str]:
+    """Name what lies below a head as a model without one does, and say of the rest that it is the head."""
+    headed = bool(prefix) and any(name.startswith(prefix) for name in names)
+    found = {}
+    for name in names:
+        ours = name
+        for old, new in OLD.items():
+            ours = ours.removesuffix(old) + new if ours.endswith(old) else ours
+        below = not headed or ours.startswith(prefix)
+        found[name] = ours.removeprefix(prefix) if below else HEAD + ours
+    return found
+
+
+def _prefix(source: Source) -> str:
+    """What a family's models with a head call what is below it, with its dot; empty where they have no name for it."""
+    config = load_config(source)
+    classes = MODEL_MAPPING.get(type(config), ())
+    one = classes[0] if isinstance(classes, (list, tuple)) and classes else classes
+    name = getattr(one, "base_model_prefix", "")
+    return f"{name}." if name else ""
+
+
+# --- adapters ---------------------------------------------------------------------------------------------------------
+
+
+def _of_adapter(base: Source, adapted: Source, kind: Kind) -> Pairs:
+    if kind == "clip":
+        raise InputError(f"{adapted.id}: an adapter on a model of images and texts is audited as a merged checkpoint")
+    loaded = load_adapter(base, adapted, kind)
+    model = loaded.peft.get_base_model()
+    prefix = f"{model.base_model_prefix}."
+    headed = model.base_model is not model
+    own_head = bool(loaded.base_labels) or not loaded.labels  # else what is below the adapter's head was drawn
+    pooled = any("pooler" in name for name in _tensors(base, _prefix(base)))
+    for name, before, after in _merged(model, adapted):
+        below = not headed or name.startswith(prefix)
+        if (below or own_head) and (pooled or "pooler" not in name):
+            yield name.removeprefix(prefix) if below else HEAD + name, before, after
+
+
+@torch.no_grad()
+def _merged(model: Any, adapted: Source) -> Pairs:
+    """Merge an adapter into its base, layer by layer; of what it does not touch both sides are one tensor.
+
+    Merging is the one way to the weights that every tuner knows: what a delta is differs from one to the next.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils import ModulesToSaveWrapper
+
+    touched: list[str] = []
+    seen = set()
+    modules: list[tuple[str, Any]] = list(model.named_modules())
+    for path, module in modules:
+        if path.startswith(tuple(touched)):
+            continue
+        if isinstance(module, ModulesToSaveWrapper):
+            before = dict(module.original_module.named_parameters())
+            after = dict(module.modules_to_save[module.active_adapters[0]].named_parameters())
+        elif isinstance(module, BaseTunerLayer):
+            before = {name: one.clone() for name, one in module.get_base_layer().named_parameters()}
+            _merge([part for inside, part in modules if f"{inside}.".startswith(f"{path}.")], adapted)
+            after = dict(module.get_base_layer().named_parameters())
+        else:
+            continue
+        touched.append(f"{path}.")
+        for name, one in before.items():
+            seen.add(f"{WRAPPED.sub('', path)}.{name}")
+            yield f"{WRAPPED.sub('', path)}.{name}", one, after[name]
+    for path, one in model.named_parameters():
+        name = WRAPPED.sub("", path)
+        if name not in seen and not path.startswith(tuple(touched)):
+            yield name, one, one
+
+
+def _merge(parts: Sequence[Any], adapted: Source) -> None:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    try:
+        for part in parts:
+            if isinstance(part, BaseTunerLayer):
+                part.merge()
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise NotMeasurable("weight drift", f"{adapted.id}: it cannot be merged ({first_line(error)})") from None
+
+
+def _carried(adapted: Source, prefix: str) -> set[str]:
+    """Names of whole tensors that an adapter brings beside what it adds to the base's."""
+    modules = set(read_json(adapted.folder / "adapter_config.json").get("modules_to_save") or ())
+    with safe_open(adapted.folder / "adapter_model.safetensors", framework="pt") as tensors:
+        names = [name.removeprefix("base_model.model.") for name in tensors.keys()]  # noqa: SIM118
+    return {named for name, named in _named(names, prefix).items() if modules & set(name.split("."))}
+
+
+# --- layers -----------------------------------------------------------------------------------------------------------
+
+
+class _Place(NamedTuple):
+    """Where a tensor belongs, in the order in which a model reads."""
+
+    tower: int
+    rank: int
+    numbers: tuple[int, ...]
+    name: str
+
+
+def _places(names: Collection[str], kind: Kind) -> dict[str, _Place]:
+    """Find the layer of every tensor: the first number in its name whose neighbours count from 0 without a gap."""
+    counted: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for name in names:
+        parts = name.split(".")
+        for place, part in enumerate(parts):
+            if part.isdigit():
+                counted[*parts[:place]].add(int(part))
+    lists = {begin for begin, numbers in counted.items() if numbers == set(range(len(numbers)))}
+    return {name: _place(name, lists, kind) for name in names}
+
+
+def _place(name: str, lists: set[tuple[str, ...]], kind: Kind) -> _Place:
+    said = {"vis": "vision ", "tex": "text "}.get(name[:3], "") if kind == "clip" else ""
+    tower = ("vision ", "text ", "").index(said)
+    if name.startswith(HEAD):
+        return _Place(tower, 4, (), f"{said}head")
+    parts = name.split(".")
+    for place, part in enumerate(parts):
+        if _is_embedding(part):
+            return _Place(tower, 0, (), f"{said}embeddings")
+        if "pooler" in part:
+            return _Place(tower, 2, (), f"{said}pooler")
+        if part.isdigit() and (*parts[:place],) in lists:
+            numbers = (int(part), *_within(parts[place + 1 :]))
+            return _Place(tower, 1, numbers, f"{said}layer {'.'.join(map(str, numbers))}")
+    return _Place(tower, 3, (), f"{said}other")
+
+
+def _within(behind: Sequence[str]) -> tuple[int, ...]:
+    """Return the layer within a stage, where what is numbered is a stage: ``stages.1.layers.2``, ``block.1.2``."""
+    if behind and behind[0].isdigit():
+        return (int(behind[0]),)
+    if len(behind) > 1 and behind[0].endswith(("layers", "blocks")) and behind[1].isdigit():
+        return (int(behind[1]),)
+    return ()
+
+
+def _is_embedding(name: str) -> bool:
+    return "embed" in name or bool({"wte", "wpe"} & set(name.split(".")))
