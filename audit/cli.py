@@ -21,7 +21,9 @@ from rich.table import Table
 
 from audit.errors import InputError, Unavailable
 from audit.finding import Verdict
-from audit.publish.card import number, render, verdict_line
+from audit.publish.card import render, verdict_line
+from audit.publish.forgetting import strength_said
+from audit.publish.text import number
 from audit.recipe import find_recipe, load_recipe, shipped_recipes
 from audit.report import Report, load_report
 from audit.stages import write_atomically
@@ -30,6 +32,7 @@ from audit.view import read_items
 if TYPE_CHECKING:
     from audit.choose import Chosen
     from audit.choose.racing import Race
+    from audit.compare.frontier import Frontier, Place
     from audit.job import Ticker
 
 app = typer.Typer(
@@ -184,6 +187,41 @@ def card(
     sys.stdout.write(text)
 
 
+@app.command()
+def soften(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    alpha: Annotated[float, typer.Option(help="Strength between the base (0) and the adapted model (1).")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default models/…-at-ALPHA in the run.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the model of a run at a strength between base and adapted."""
+    from audit.softened import soften_run
+
+    folder, report = soften_run(run, alpha, out)
+    said = strength_said(report.curve, alpha)
+    if as_json:
+        return _print_json({"model": str(folder), "alpha": alpha, "said": said})
+    _console().print(f"model: {folder}\n{escape(said)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of one base and one task.")],
+    margin: Annotated[float, typer.Option(help="Smallest difference of the task metric worth acting on.")] = 0.02,
+    out: Annotated[Path, typer.Option(help="Folder of compare.json.")] = Path("runs/compare"),
+    as_json: Json = False,
+) -> None:
+    """Hold runs of several recipes against each other: what each gains and forgets, and which is dominated."""
+    from audit import compare as comparing
+
+    found = comparing.compare(runs, margin=margin)
+    out.mkdir(parents=True, exist_ok=True)
+    found.save(out / "compare.json")
+    if as_json:
+        return _print_json({"compare": str(out / "compare.json"), **found.model_dump(mode="json", by_alias=True)})
+    _print_frontier(found, out)
+
+
 # --- printing ---------------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +341,37 @@ def _print_race(race: Race, out: Console) -> None:
         table.add_row(str(one.n), escape(one.base), one.method, accuracy, f"{one.seconds:.1f}", escape(one.outcome))
     out.print(table)
     out.print(escape(race.verdict))
+
+
+def _print_frontier(found: Frontier, folder: Path) -> None:
+    out = _console()
+    out.print(_places(found, [(one.name, one.final) for one in found.runs]))
+    for name, over in found.dominated.items():
+        said = "on the frontier" if name in found.frontier else f"dominated by {', '.join(over)}"
+        out.print(escape(f"{name}: {said}"), highlight=False)
+    if found.matched:
+        out.print(f"\nat matched task score ({found.metric} {found.target:.3f}):", highlight=False)
+        out.print(_places(found, [(f"{one.run} at {one.place.alpha:g}", one.place) for one in found.matched]))
+    for one in found.left_out:
+        out.print(escape(f"left out: {one.finding}: {one.reason}"), highlight=False)
+    for line in (f"{found.adjustment}.", *found.limits):
+        out.print(escape(line), highlight=False)
+    out.print(f"compare: {folder / 'compare.json'}", highlight=False, soft_wrap=True)
+
+
+def _places(found: Frontier, places: Sequence[tuple[str, Place]]) -> Table:
+    """One column a model, one row an axis."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name, _ in places:
+        table.add_column(escape(name))
+    table.add_row(found.metric, *(number(place.task) for _, place in places))
+    table.add_row("gain", *(number(place.gain, signed=True) for _, place in places))
+    for axis in found.axes[1:]:
+        kept = [next((one for one in place.retained if one.finding == axis), None) for _, place in places]
+        said = (f"{number(one.change, True)} [{COLOURS[one.verdict]}]{one.verdict}[/]" if one else "" for one in kept)
+        table.add_row(axis, *said)
+    return table
 
 
 def _console() -> Console:

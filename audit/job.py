@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from audit.errors import InputError
-from audit.items import passages
 from audit.items.bbq import read_bbq
+from audit.items.general import Packs, read_packs
 from audit.items.pairs import read_pairs
 from audit.items.reference import card_datasets, is_local, read_reference
 from audit.items.swap import Axis, axis, neutralise, template_pairs
@@ -26,9 +24,9 @@ from audit.models.weights import load_config, refuse_wrong_kind
 from audit.probe import ProbedView
 from audit.recipe import MinimalPairs, Questions, Recipe
 from audit.stages import Stages, code_hash
-from audit.view import Item, Kind, View, fingerprint, read_items, remember
+from audit.view import Item, Kind, View, fingerprint, remember
 
-__all__ = ["Job", "Ticker", "axes_of", "silent", "thinned"]
+__all__ = ["Job", "Ticker", "axes_of", "silent"]
 
 Ticker = Callable[[str, int, int], None]
 """Told the stage, how much of what it is doing is done, and how much there is."""
@@ -56,7 +54,8 @@ class Job:
     def check(self) -> None:
         """Refuse before anything is written what would fail later: base, tokenizer, general items."""
         refuse_wrong_kind(self.base, load_config(self.base), self.kind)
-        load_tokenizer(self.base)
+        if self.kind != "vision":
+            load_tokenizer(self.base)
         gap = self.recipe.audit.gap
         if gap is not None and gap.reference == "base" and self.kind != "causal":
             raise InputError(
@@ -72,7 +71,7 @@ class Job:
         parts += [self.adapted.sha256] if self.adapted is not None else []
         audits = self.recipe.audit
         parts += self._known if audits.gap else []
-        parts += [fingerprint(self.general(audits.forgetting.items, None))] if audits.forgetting else []
+        parts += [self.packs.fingerprint] if audits.forgetting else []
         parts += [one.fingerprint for one in self.axes]
         parts += [fingerprint(items) for _, items in [*self.minimal_pairs, *self.questions]]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -83,7 +82,7 @@ class Job:
         assert self.recipe.audit.gap is not None
         named = self.recipe.audit.gap.reference
         if self.general_items is not None:  # which come before any name
-            return [fingerprint(self.general("", None))]
+            return [fingerprint(self.general_items)]
         if named is None:
             return ["reference", *self.card_datasets]
         return [fingerprint(read_reference(named))] if named != "base" and is_local(named) else ["reference", named]
@@ -183,6 +182,12 @@ class Job:
         return axes_of(self.recipe)
 
     @cached_property
+    def packs(self) -> Packs:
+        """The general items by which forgetting is found."""
+        assert self.recipe.audit.forgetting is not None
+        return read_packs(self.recipe.audit.forgetting, self.kind, self.general_items)
+
+    @cached_property
     def minimal_pairs(self) -> list[tuple[MinimalPairs, list[Item]]]:
         """The sets of minimal pairs that the recipe declares, read."""
         asked = self.recipe.audit.bias
@@ -197,16 +202,6 @@ class Job:
     def remembered(self, view: View) -> View:
         """Keep a view's answers, apart from other versions of this package: a base is asked once for all its runs."""
         return remember(view, cache_folder() / "answers" / code_hash()[:16], agreed)
-
-    def general(self, name: str, limit: int | None) -> list[Item]:
-        """General texts: those that were given for this run, else by the name that the recipe gives them."""
-        if self.general_items is not None:
-            return thinned(self.general_items, limit)
-        items = list(passages()) if name == "shipped:passages" else read_items(Path(name))
-        without = next((item.id for item in items if item.text is None), None)
-        if without is not None:
-            raise InputError(f"{name}: item {without!r} is not a text")
-        return thinned(items, limit)
 
 
 def axes_of(recipe: Recipe) -> list[Axis]:
@@ -224,10 +219,3 @@ def axes_of(recipe: Recipe) -> list[Axis]:
     for one in found if "templates" in asked.items else []:
         template_pairs(one, 1)
     return found
-
-
-def thinned(items: Sequence[Item], limit: int | None) -> list[Item]:
-    """Evenly spaced items, at most so many."""
-    if limit is None or len(items) <= limit:
-        return list(items)
-    return [items[i] for i in np.linspace(0, len(items) - 1, limit).round().astype(int)]

@@ -9,7 +9,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from audit import steps
-from audit.errors import InputError
 from audit.items.task import read_task
 from audit.job import Job, Ticker, silent
 from audit.models.ranks import agreed, leads
@@ -80,6 +79,7 @@ def run(
         bias = stages.run("stages/bias", lambda folder: steps.bias(job, folder))
         origin = _origin(job, stages, models)
         forgetting = stages.run("stages/forgetting", lambda folder: steps.forgetting(job, folder))
+        curve = _strengths(job, stages)
         trained = json.loads((models[0] / "adaptation.json").read_text())
         adapted = AdaptedModel(
             id=job.adapted.id,
@@ -89,7 +89,7 @@ def run(
             files=job.adapted.files,
         )
         report = reported(
-            job, text, command, adapted, [gap, transfer, *trained_curves, task, bias, *origin, forgetting]
+            job, text, command, adapted, [gap, transfer, *trained_curves, task, bias, *origin, forgetting, *curve]
         )
     return report, stages.seconds
 
@@ -100,6 +100,15 @@ def _fine_tuned(job: Job, stages: Stages, asked: Sequence[steps.Cell]) -> list[P
         return []
     cells = {cell: stages.run(f"arms/{cell.name}", steps.fine_tuned_cell(job, cell)) for cell in asked}
     return [stages.run("stages/fine_tuned", lambda folder: steps.fine_tuned(job, folder, cells))]
+
+
+def _strengths(job: Job, stages: Stages) -> list[Path]:
+    """Ask the model at strengths between base and adapted, if the recipe asks for the curve."""
+    asked = job.recipe.audit.forgetting
+    if asked is None or not asked.strengths:
+        return []
+    points = {alpha: stages.run(f"strengths/{alpha:g}", steps.strength_point(job, alpha)) for alpha in asked.strengths}
+    return [stages.run("stages/strength", lambda folder: steps.strength(job, folder, points))]
 
 
 def _origin(job: Job, stages: Stages, models: Sequence[Path]) -> list[Path]:
@@ -152,26 +161,19 @@ def audit_model(
     adapted = resolve(adapted_name)
     base = resolve(base_name, recipe.revision if base_name == recipe.base else None, recipe.gguf_file)
     kind = model_kind(base.folder)
-    if kind in ("vision", "clip"):
-        raise InputError(
-            f"{base_name}: a model of kind {kind!r}; the audits of this command ask texts. From Python its views "
-            "(audit.models.load.load_pair) can be asked with images of your own"
-        )
     data = read_task(recipe.task, recipe.columns)
     job = Job(recipe, base, kind, data, out, adapted, tick=tick, general_items=general)
     job.check()
     steps.fine_tuned_cells(recipe, data.train)  # refuses sizes that cannot be drawn
+    asked = {"forgetting": steps.forgetting}
+    if kind not in ("vision", "clip"):  # the others ask texts
+        asked = {"gap": steps.gap, "transfer": steps.transfer, "task": steps.task, "bias": steps.bias, **asked}
     with _stages(job, fresh) as stages:
         done = [
             stages.run(f"stages/{name}", lambda folder, work=work: work(job, folder))  # type: ignore[misc]
-            for name, work in (
-                ("gap", steps.gap),
-                ("transfer", steps.transfer),
-                ("task", steps.task),
-                ("bias", steps.bias),
-                ("forgetting", steps.forgetting),
-            )
+            for name, work in asked.items()
         ]
+        done += _strengths(job, stages)
         model = AdaptedModel(
             id=adapted_name, method="not known", trainable_parameters=None, seeds=[], files=adapted.files
         )

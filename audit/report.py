@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from audit.errors import InputError
 from audit.finding import Estimate, Finding, Origin
 from audit.origin import Decomposition
+from audit.retention import FeatureDrift, Flips, Strength, WeightDrift
 from audit.savings import Curve, Needed, Saving
 from audit.scale import Scale
 from audit.stages import write_atomically
@@ -99,6 +100,8 @@ class Report(_Frozen):
     ``preflight`` lists settings in which both sides differ, ``floor`` what null copies of the base show, ``arms`` all
     trained variants and controls. ``decompositions`` (of a disparity by origin), ``curve`` (retention by strength) and
     ``diligence`` (about the base) are empty where they were not measured; ``limits`` says what a reader must know.
+    ``flips`` are the items lost and gained of a finding of forgetting; ``weights`` and ``features`` say layer by layer
+    how far the adapted model moved.
     ``scales`` are what the positions of the gap were read from, and measures that carry no verdict; ``curves``,
     ``savings`` and ``needed`` say what the base saves in training data.
     """
@@ -118,7 +121,10 @@ class Report(_Frozen):
     curves: list[Curve] = []
     savings: list[Saving] = []
     needed: list[Needed] = []
-    curve: list[dict[str, Any]] = []
+    flips: list[Flips] = []
+    weights: list[WeightDrift] = []
+    features: list[FeatureDrift] = []
+    curve: list[Strength] = []
     diligence: list[dict[str, Any]] = []
     provenance: Provenance
     limits: list[str] = []
@@ -160,6 +166,19 @@ class Report(_Frozen):
                 raise ValueError(
                     f"finding {finding.id!r} says position {finding.adapted.value:.6g}, its scale {scale.position:.6g}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _flips_agree(self) -> Report:
+        """Refuse flips that their finding denies."""
+        found = {finding.id: finding for finding in self.findings}
+        for one in self.flips:
+            finding = found.get(one.finding)
+            if finding is None or finding.change is None or finding.n_items != one.n:
+                raise ValueError(f"flips of {one.finding!r}, which is no finding of {one.n} items of this report")
+            moved = (one.lost - one.gained) / one.n
+            if finding.n_clusters == one.n and abs(finding.change.value - moved) > 1e-9:
+                raise ValueError(f"finding {finding.id!r} changed by {finding.change.value:g}, its flips say {moved:g}")
         return self
 
     def save(self, path: Path) -> None:

@@ -116,9 +116,9 @@ class Stages:
     def _prepare(self, key: str, fresh: bool) -> None:
         folder, marker = self.folder, self.folder / "stages" / "key"
         if fresh:
-            for name in ("stages", "models", "arms", "evidence"):
+            for name in ("stages", "models", "arms", "strengths", "evidence"):
                 shutil.rmtree(folder / name, ignore_errors=True)
-            for name in ("report.json", "card.md", "moved.parquet", "drivers.parquet"):
+            for name in ("report.json", "card.md", "moved.parquet", "flipped.parquet", "drivers.parquet"):
                 (folder / name).unlink(missing_ok=True)
         if marker.is_file() and marker.read_text() != key:
             raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 
 from audit.audits import Question, binary, findings
 from audit.audits.bias import PairSet, counterfactual
-from audit.audits.forgetting import of_causal, of_encoder
+from audit.audits.forgetting import Probe, compared
+from audit.audits.forgetting.choice import multiple_choice
+from audit.audits.forgetting.features import neighbours, probes
+from audit.audits.forgetting.language import general_text
 from audit.finding import Finding
 from audit.view import Item, View, replay
 
@@ -49,17 +53,32 @@ def bias_audit(base: View, adapted: View, items: list[Item]) -> list[Finding]:
 
 
 def causal_audit(base: View, adapted: View, items: list[Item]) -> list[Finding]:
-    return of_causal(base, adapted, items, margin=0.05)
+    return compared(base, adapted, [Probe("text", partial(general_text, items=items, margin=0.05))]).findings
+
+
+def choice_audit(base: View, adapted: View, items: list[Item]) -> list[Finding]:
+    return compared(base, adapted, [Probe("choice", partial(multiple_choice, items=items, margin=0.05))]).findings
 
 
 def encoder_audit(base: View, adapted: View, items: list[Item]) -> list[Finding]:
-    return of_encoder(base, adapted, items, probe_margin=0.05, neighbour_margin=0.2)
+    asked = [
+        Probe("probes", partial(probes, items=items, name="texts", margin=0.05)),
+        Probe("neighbours", partial(neighbours, items=items, margin=0.2)),
+    ]
+    return compared(base, adapted, asked).findings
 
 
 def bias_items(n: int = 60) -> list[Item]:
     return [
         Item(id=f"i{i}", cluster=f"c{i // 2}", pair=(f"she {i}", f"he {i}"), groups={"pair": f"p{i % 2}"})
         for i in range(n)
+    ]
+
+
+def choice_items(n: int = 60) -> list[Item]:
+    options = (" one", " two", " six", " ten")
+    return [
+        Item(id=f"i{i}", cluster=f"c{i}", prompt=f"prompt {i}", options=options, label=options[i % 4]) for i in range(n)
     ]
 
 
@@ -78,6 +97,14 @@ def causal_answers(rng: np.random.Generator, items: list[Item], harm: float = 0.
     return {"log_likelihood": -surprise * [len(item.text or "") for item in items]}
 
 
+def choice_answers(rng: np.random.Generator, items: list[Item], harm: float = 0.0) -> dict[str, Array]:
+    nats = rng.normal(-9, 0.5, (len(items), 4))
+    for number, (row, item) in enumerate(zip(nats, items, strict=True)):
+        assert item.options is not None
+        row[item.options.index(item.label or "")] += 5 if number >= harm * len(items) else -5
+    return {"option_log_likelihood": nats}
+
+
 def encoder_answers(rng: np.random.Generator, items: list[Item], harm: float = 0.0) -> dict[str, Array]:
     centres = np.eye(3, 8) * 4
     told = np.array([int((item.label or "t0")[1:]) for item in items])
@@ -87,6 +114,7 @@ def encoder_answers(rng: np.random.Generator, items: list[Item], harm: float = 0
 CASES = {
     "bias": (bias_audit, bias_items, bias_answers, 0.3),
     "forgetting of a causal model": (causal_audit, text_items, causal_answers, 0.3),
+    "forgetting of choices": (choice_audit, choice_items, choice_answers, 0.3),
     "forgetting of an encoder": (encoder_audit, text_items, encoder_answers, 1.0),
 }
 every_audit = pytest.mark.parametrize(("audit", "items", "answers", "harm"), CASES.values(), ids=CASES)

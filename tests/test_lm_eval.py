@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audit.audits import distinct
-from audit.audits.forgetting import of_causal
+from audit.audits import distinct, findings
+from audit.audits.forgetting.language import general_text
 from audit.errors import InputError
 from audit.view import NotMeasurable, fingerprint
 from audit.view.lm_eval import read_lm_eval
@@ -176,7 +176,7 @@ def test_two_rolling_logs_show_a_planted_change(tmp_path: Path) -> None:
     adapted, same = read_lm_eval(write(tmp_path, shifted, "samples_tiny_rolling_2026-11-22T08-00-00.jsonl"))
     base, items = read_lm_eval(log("rolling"))
     assert same == items
-    [found] = of_causal(base, adapted, items, margin=0.01)
+    [found] = findings(general_text(base, adapted, items, margin=0.01), family="forgetting")
     assert found.base is not None
     assert found.change is not None
     # mean of 120.69595/53, 198.85066/76, 211.46309/84, 226.32478/82 and 148.56602/46
@@ -184,7 +184,7 @@ def test_two_rolling_logs_show_a_planted_change(tmp_path: Path) -> None:
     # Student's t with 4 degrees of freedom: .03 ± 2.7764 × sqrt(.00025 / 5)
     assert [found.change.value, found.change.low, found.change.high] == pytest.approx([0.03, 0.010368, 0.049632], 1e-4)
     assert (found.n_items, found.n_clusters, found.verdict) == (5, 5, "worse")
-    [back] = of_causal(adapted, base, items, margin=0.01)
+    [back] = findings(general_text(adapted, base, items, margin=0.01), family="forgetting")
     assert back.change is not None
     assert back.change.value == pytest.approx(-0.03)
 

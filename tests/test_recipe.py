@@ -31,7 +31,7 @@ MISTAKES = [
     ("adapt.weight_decay=inf", "[adapt] weight_decay = inf: input should be a finite number"),
     ("audit.forgetting.margins.probe=5", "[audit.forgetting.margins] probe = 5: input should be less than 1"),
     ("kind='vison'", "kind = 'vison': choose from encoder, causal"),
-    ("kind='causal'", "margins.nats_per_byte is missing; a causal base needs it"),
+    ("kind='causal'", "[adapt] method = 'full': a causal base is adapted by 'lora'"),
     ("name='../up'", "name = '../up': string should match pattern"),
     ("task.labels=['praise', 'praise']", "[task] labels = ['praise', 'praise']: something is named twice"),
     ("task.labels=['praise']", "[task] labels = ['praise']: tuple should have at least 2 items"),

@@ -57,6 +57,11 @@ def test_a_run_leaves_report_evidence_card_and_model(finished: tuple[Path, Repor
 
     said = pipeline("text-classification", model=str(out / "models" / "seed-0"))("Kind and thorough.")
     assert said[0]["label"] in ("complaint", "praise")
+    flipped = pd.read_parquet(out / "flipped.parquet")
+    for flips in report.flips:
+        outcomes = flipped[flipped["question"] == flips.finding]["outcome"].value_counts()
+        assert (outcomes.get("lost", 0), outcomes.get("gained", 0)) == (flips.lost, flips.gained)
+    assert "text" not in flipped
 
 
 def test_evidence_recomputes_the_findings_and_holds_no_text(finished: tuple[Path, Report]) -> None:
@@ -135,7 +140,7 @@ def test_a_probed_base_sets_a_floor_by_its_refits(finished: tuple[Path, Report])
     report = finished[1]
     floors = {row["finding"]: row["floor"] for row in report.floor}
     for finding in report.findings:
-        assert finding.floor == floors.get(finding.id)
+        assert finding.floor == floors.get(finding.id)  # of forgetting none: this recipe asks no null copies
         if finding.audit == "bias":
             assert finding.floor is not None
             assert finding.change is not None
@@ -176,8 +181,11 @@ def test_every_method_comes_to_a_report(method: str, tiny_encoder: Path, tmp_pat
 def test_a_causal_base_comes_to_a_report(tiny_causal: Path, tmp_path: Path) -> None:
     table = tiny.recipe(tiny_causal, kind="causal", adapt={"method": "lora", "max_length": 64, "rank": 2})
     report = run(table, tmp_path / "causal")
-    [forgotten] = [finding for finding in report.findings if finding.audit == "forgetting"]
-    assert forgotten.unit == "nats per byte"
+    forgotten = {one.name: one for one in report.findings if one.audit == "forgetting" and one.group is None}
+    assert list(forgotten) == ["next_token", "general_text", "divergence", "multiple_choice"]  # no chat template
+    assert forgotten["general_text"].unit == "nats per byte"
+    assert any("Forgetting in the end of a turn was not measured" in limit for limit in report.limits)
+    assert {one.finding for one in report.flips} == {"forgetting/multiple_choice"}
     assert report.task is not None
     assert "own classification heads" not in (tmp_path / "causal" / "card.md").read_text()
 
@@ -193,7 +201,8 @@ def test_what_is_not_asked_is_said_to_be_not_measured(tiny_encoder: Path, tmp_pa
 
 
 def audited(base: Path, adapted: Path, out: Path, **fields: Any) -> Report:
-    recipe = load_recipe(relay_defaults(), ["audit.bias.pairs=2", "task.train_limit=60"])
+    narrow = ["audit.forgetting={limit=60, floor=false}"]
+    recipe = load_recipe(relay_defaults(), ["audit.bias.pairs=2", "task.train_limit=60", *narrow])
     return relay.audit_model(recipe, "", str(base), str(adapted), out, **fields)[0]
 
 
@@ -233,7 +242,9 @@ def test_own_items_replace_the_shipped_ones(finished: tuple[Path, Report], tiny_
 
     mine = list(passages()[:36])
     report = audited(tiny_encoder, finished[0] / "models" / "seed-0", tmp_path / "mine", general=mine)
-    assert {finding.n_items for finding in report.findings if finding.audit == "forgetting"} == {36}
+    asked = {one.name: one.n_items for one in report.findings if one.audit == "forgetting" and one.group is None}
+    assert asked["passages/refit_probe"] == 36
+    assert asked["neighbours"] == 36
 
 
 # --- the report -------------------------------------------------------------------------------------------------------

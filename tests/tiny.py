@@ -101,7 +101,7 @@ def recipe(base: Path, **changes: Any) -> dict[str, Any]:
         "audit": {
             "bias": {"label": "praise", "margins": {"probability": 0.02, "flips": 0.02}, "pairs": 2},
             "gap": {"margin": 0.1, "limit": 60},
-            "forgetting": {"margins": {"probe": 0.05, "neighbours": 0.2, "nats_per_byte": 0.01}, "limit": 120},
+            "forgetting": {"limit": 60, "floor": False},
         },
     }
     return {**table, **changes}

@@ -11,11 +11,20 @@ from importlib import resources
 import jinja2
 
 from audit.finding import MIN_CLUSTERS_FOR_SAME, SCORES, Estimate, Finding, Verdict
+from audit.publish.forgetting import (
+    flips_sentence,
+    floor_rows,
+    forgetting_sentence,
+    strength_sentence,
+    weights_sentence,
+)
 from audit.publish.origin import checkpoints, origin_sentences
+from audit.publish.text import number, plain
 from audit.publish.transfer import headlines, needed_sentence, saving_sentence, transfer_sentence
 from audit.report import Report
+from audit.retention import word
 
-__all__ = ["number", "plain", "render", "sentence", "verdict_line"]
+__all__ = ["render", "sentence", "verdict_line"]
 
 SECTIONS = (
     ("bias", "Inherited bias"),
@@ -34,6 +43,10 @@ def render(report: Report) -> str:
         report=report,
         line=verdict_line(report.findings),
         sections=[(title, *_split(report.findings, audit)) for audit, title in SECTIONS],
+        floor=floor_rows(report.floor, report.findings),
+        flips={one.finding: flips_sentence(one) for one in report.flips},
+        drift=weights_sentence(report.weights) if report.weights else "",
+        strength=strength_sentence(report.curve) if report.curve else "",
         savings=headlines(report.savings),
         majority=next((arm.task for arm in report.arms if arm.name == "majority_class"), None),
         base_model=report.base.id if re.fullmatch(r"[\w.-]+/[\w.-]+", report.base.id) else None,
@@ -67,25 +80,6 @@ def verdict_line(findings: Sequence[Finding]) -> str:
         return "Nothing was measured."
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
     return f"{sum(counts.values())} declared findings: {said}."
-
-
-def number(estimate: Estimate | None, signed: bool = False) -> str:
-    """Write an estimate with its 95 % interval.
-
-    Examples
-    --------
-    >>> number(Estimate(value=0.1234, low=0.1, high=0.2), signed=True)
-    '+0.123 [+0.100, +0.200]'
-    >>> number(Estimate(value=0.0))
-    '0.000 (no variation)'
-    """
-    if estimate is None:
-        return "not measured"
-    sign = "+" if signed else ""
-    value = f"{estimate.value:{sign}.3f}"
-    if estimate.low is None or estimate.high is None:
-        return f"{value} (no variation)"
-    return f"{value} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
 
 
 def sentence(finding: Finding) -> str:
@@ -122,23 +116,6 @@ def sentence(finding: Finding) -> str:
     }[finding.verdict]
 
 
-def plain(text: object) -> str:
-    r"""Keep text from data or from the Hub text: no Markdown, no HTML, no links, no line breaks.
-
-    Examples
-    --------
-    >>> plain("<b>*x*</b>|y")
-    '&lt;b&gt;\\*x\\*&lt;/b&gt;\\|y'
-    """
-    one_line = " ".join(str(text).split())
-    escaped = one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    escaped = (
-        escaped.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
-    )  # no links, no mentions
-    escaped = re.sub(r"([\\`*_{}\[\]#|!~$])", r"\\\1", escaped)
-    return escaped.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
-
-
 @cache
 def _template() -> jinja2.Template:
     source = (resources.files("audit.publish") / "card.md.jinja").read_text(encoding="utf-8")
@@ -151,6 +128,8 @@ def _template() -> jinja2.Template:
         checkpoints=checkpoints,
         origin_sentences=origin_sentences,
         transfer_sentence=transfer_sentence,
+        forgetting_sentence=forgetting_sentence,
+        word=word,
         saving_sentence=saving_sentence,
         needed_sentence=needed_sentence,
     )

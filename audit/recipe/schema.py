@@ -276,19 +276,56 @@ class Transfer(_Table):
 
 
 class ForgettingMargins(_Table):
-    """Smallest changes worth acting on; an encoder needs the first two, a causal model the third."""
+    """Smallest changes worth acting on, by probe; each has a default that is usually worth acting on.
 
-    probe: Share | None = None
-    neighbours: Share | None = None
-    nats_per_byte: Margin | None = None
+    ``nats_per_byte``
+        Of general text, under a language-model head.
+    ``next_token``, ``choices``, ``probe``, ``retrieval``, ``zero_shot``
+        Of an error rate (fraction).
+    ``divergence``
+        Of the next token's distribution from the base's, in nats.
+    ``end_of_turn``
+        Of the probability that an answer does not end where it is finished.
+    ``neighbours``
+        Of the share of nearest neighbours that are lost.
+    ``similarity``
+        Of the rank correlation with graded similarity.
+    """
+
+    nats_per_byte: Margin = 0.02
+    next_token: Share = 0.02
+    divergence: Margin = 0.1
+    end_of_turn: Share = 0.1
+    choices: Share = 0.05
+    probe: Share = 0.05
+    neighbours: Share = 0.2
+    similarity: Share = 0.05
+    retrieval: Share = 0.05
+    zero_shot: Share = 0.05
 
 
 class Forgetting(_Table):
-    """General items on which base and adapted are compared: ``shipped:passages`` or a file of items."""
+    """What the base could do, asked of both sides; every set of items is shipped, a file, or a Hub data set.
 
-    margins: ForgettingMargins
+    ``items`` are general texts (or, for a model of images, labelled images), ``choices`` multiple choice, ``turns``
+    chat turns, ``labelled`` tasks that no adaptation is trained for, ``similarity`` graded pairs; an empty name asks
+    none. ``prompts`` name the classes of images for a model of images and texts. At most ``limit`` items of a set are
+    asked. ``strengths`` between 0 and 1 draw the curve from base to adapted. ``floor = false`` asks no null copies.
+    """
+
+    margins: ForgettingMargins = ForgettingMargins()
     items: str = "shipped:passages"
+    choices: str = "shipped:choices"
+    turns: str = "shipped:turns"
+    labelled: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_unlike)] = (
+        "shipped:question_kinds",
+        "shipped:tenses",
+    )
+    similarity: str = "shipped:similarity"
+    prompts: dict[str, str] = {}
     limit: Count | None = None
+    strengths: Annotated[tuple[Share, ...], Field(strict=False), AfterValidator(_unlike)] = ()
+    floor: bool = True
 
 
 class Audits(_Table):
@@ -333,12 +370,8 @@ class Recipe(_Table):
         bias, forgetting = self.audit.bias, self.audit.forgetting
         if bias is not None and bias.label is not None and bias.label not in self.task.labels:
             raise ValueError(f"[audit.bias] label = {bias.label!r} is none of the labels {', '.join(self.task.labels)}")
-        if forgetting is not None:
-            margins = forgetting.margins
-            wanted = {"encoder": ("probe", "neighbours"), "causal": ("nats_per_byte",), None: ()}[self.kind]
-            for margin in wanted:
-                if getattr(margins, margin) is None:
-                    raise ValueError(f"[audit.forgetting] margins.{margin} is missing; a {self.kind} base needs it")
+        if forgetting is not None and forgetting.strengths and self.adapt is not None and self.adapt.method == "head":
+            raise ValueError("[audit.forgetting] strengths: a head leaves the base as it is; there is nothing between")
         if bias is not None and bias.origin and self.adapt is not None:
             wanted_seeds = 5 if self.adapt.method == "head" else 3
             if len(self.adapt.seeds) < wanted_seeds:

@@ -4,6 +4,7 @@ from audit.steps.arms import ARMS_TRAINED, arm, attributable, origin, unattribut
 from audit.steps.bias import bias
 from audit.steps.forgetting import forgetting
 from audit.steps.gap import gap
+from audit.steps.strength import strength, strength_point
 from audit.steps.task import adaptation, task
 from audit.steps.transfer import Cell, fine_tuned, fine_tuned_cell, fine_tuned_cells, transfer
 
@@ -20,6 +21,8 @@ __all__ = [
     "forgetting",
     "gap",
     "origin",
+    "strength",
+    "strength_point",
     "task",
     "transfer",
     "unattributed",

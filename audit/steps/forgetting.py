@@ -1,47 +1,164 @@
-"""The stage that compares both sides on general items."""
+"""The stage that compares both sides on general items, beside what null copies of the base show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from audit.audits.forgetting import of_causal, of_encoder
-from audit.errors import InputError
+from audit.audits import Keep, floor_of
+from audit.audits.forgetting import Forgotten, Probe, asked, compared
+from audit.audits.forgetting.cka import feature_drift
 from audit.finding import Finding
+from audit.items import thinned
 from audit.job import Job
-from audit.recipe import Forgetting
+from audit.models.drift import unshared, weight_drift
+from audit.models.null import null_copies
+from audit.models.ranks import agreed, leads
+from audit.models.source import cache_folder
+from audit.retention import FeatureDrift, WeightDrift
+from audit.stages import code_hash, write_atomically
+from audit.steps.probes import probes_of
 from audit.steps.written import PRECISE, Evidence, finish, higher, rows
-from audit.view import NotMeasurable
+from audit.view import Item, NotMeasurable, View, fingerprint
 
-__all__ = ["forgetting"]
+__all__ = ["forgetting", "judged"]
+
+DRIFT = 128  # items on which layers are compared
+INSIDE = 200  # of the task's own texts
+NO_FLOOR = (
+    "Forgetting: null copies of the base were not asked (floor = false): changes are held against the margins alone."
+)
 
 
 def forgetting(job: Job, folder: Path) -> None:
-    """Compare both sides on general items."""
-    asked = job.recipe.audit.forgetting
-    if asked is None:
+    """Ask both sides every probe, and compare their layers and weights."""
+    if job.recipe.audit.forgetting is None:
         return finish(folder, [], ["Forgetting was not measured: the recipe has no [audit.forgetting]."])
     evidence = Evidence(job.seed)
-    items = job.general(asked.items, asked.limit)
-    base, adapted = job.remembered(job.pair.base), job.remembered(job.pair.adapted)
-    compared: Callable[..., list[Finding]]
-    if job.kind == "causal":
-        compared = partial(of_causal, items=items, margin=_margin(asked, "nats_per_byte"))
-    else:
-        probe, neighbours = _margin(asked, "probe"), _margin(asked, "neighbours")
-        compared = partial(of_encoder, items=items, probe_margin=probe, neighbour_margin=neighbours)
-    try:
-        floor = {} if job.precise is None else higher({}, compared(job.precise, base))
-        found = compared(base, adapted, floor=floor, keep=evidence.keep)
-    except NotMeasurable as reason:
-        return finish(folder, [], [f"Forgetting was not measured: {reason}."])
+    floor = _floor(job)
+    found = _asked(job, job.pair.adapted, floor, evidence.keep)
     evidence.write(folder)
-    return finish(folder, found, floor=rows(floor, PRECISE))
+    features, limits = _features(job)
+    weights, more = _weights(job)
+    return finish(
+        folder,
+        found.findings,
+        [*found.limits, *limits, *more, *([] if job.recipe.audit.forgetting.floor else [NO_FLOOR])],
+        floor=floor,
+        flips=[one.model_dump(mode="json") for one in found.flips],
+        weights=[one.model_dump(mode="json") for one in weights],
+        features=[one.model_dump(mode="json") for one in features],
+        preflight=job.pair.preflight,
+    )
 
 
-def _margin(asked: Forgetting, name: str) -> float:
-    value: float | None = getattr(asked.margins, name)
-    if value is None:
-        raise InputError(f"[audit.forgetting] margins.{name} is missing; this kind of base needs it")
-    return value
+def judged(job: Job, adapted: View) -> list[Finding]:
+    """Judge another model made of the same base (of another strength, say) by the same probes and floor."""
+    return _asked(job, adapted, _floor(job)).findings
+
+
+def _asked(job: Job, adapted: View, floor: Sequence[dict[str, Any]], keep: Keep | None = None) -> Forgotten:
+    highest: dict[str, float] = {}
+    for row in floor:
+        highest[row["finding"]] = max(highest.get(row["finding"], 0.0), row["floor"])
+    return compared(job.remembered(job.pair.base), job.remembered(adapted), _probes(job), floor=highest, keep=keep)
+
+
+def _probes(job: Job) -> list[Probe]:
+    wanted = job.recipe.audit.forgetting
+    assert wanted is not None
+    if job.kind in ("vision", "clip"):
+        return probes_of(job.kind, job.packs, wanted)
+    inside = _inside(job)
+    return probes_of(job.kind, job.packs, wanted, inside, _prompts(job, inside) if job.kind == "causal" else ())
+
+
+def _inside(job: Job) -> list[Item]:
+    """The task's own test texts."""
+    assert job.recipe.audit.forgetting is not None
+    return thinned(job.data.test, min(INSIDE, job.recipe.audit.forgetting.limit or INSIDE))
+
+
+def _prompts(job: Job, items: Sequence[Item]) -> list[Item]:
+    """Texts as a causal model is asked for their class: a prompt, and the labels behind it."""
+    options = tuple(job.readout.completion(label) for label in job.readout.labels)
+    return [
+        Item(
+            id=item.id,
+            cluster=item.cluster,
+            prompt=job.readout.prompt.replace("{text}", item.text or ""),
+            options=options,
+        )
+        for item in items
+    ]
+
+
+# --- the floor --------------------------------------------------------------------------------------------------------
+
+
+def _floor(job: Job) -> list[dict[str, Any]]:
+    """What null copies of the base show by every probe: remembered, for it depends on the base and the items alone."""
+    wanted, base = job.recipe.audit.forgetting, job.pair.base
+    assert wanted is not None
+    found: list[dict[str, Any]] = []
+    if job.precise is not None:
+        null = compared(job.precise, job.remembered(base), _probes(job)).findings
+        found += rows(higher({}, null), PRECISE)
+    if not wanted.floor:
+        return found
+    said = [base.id, job.packs.fingerprint, fingerprint(_inside(job)), job.readout.id, wanted.model_dump_json()]
+    name = hashlib.sha256("\n".join(said).encode()).hexdigest()
+    path = cache_folder() / "floors" / code_hash()[:16] / f"{name}.json"
+    if agreed(not path.is_file()):
+        measured = [row for name, copy in _copies(job) for row in _shown(job, name, copy)]
+        if leads():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(measured).encode())
+        return found + measured
+    return found + list(json.loads(path.read_text()))
+
+
+def _copies(job: Job) -> Iterator[tuple[str, View]]:
+    for name, copy in null_copies(job.base, job.kind, job.prompted, job.recipe.audit.dtype):
+        copy.progress = job.tell
+        yield name, copy
+
+
+def _shown(job: Job, name: str, copy: View) -> list[dict[str, Any]]:
+    questions, _ = asked(job.remembered(job.pair.base), copy, _probes(job))
+    return rows(floor_of([questions]), name)
+
+
+# --- layers -----------------------------------------------------------------------------------------------------------
+
+
+def _features(job: Job) -> tuple[list[FeatureDrift], list[str]]:
+    """How far the features of every layer moved, on general items and on the task's own."""
+    base, adapted = job.remembered(job.pair.base), job.remembered(job.pair.adapted)
+    found: list[FeatureDrift] = []
+    try:
+        found += feature_drift(base, adapted, thinned(job.packs.general, DRIFT), "general")
+        if job.kind not in ("vision", "clip"):
+            found += feature_drift(base, adapted, thinned(_inside(job), DRIFT), "in domain")
+    except NotMeasurable as reason:
+        return found, [f"How far the features moved was not measured: {reason}."]
+    return found, []
+
+
+def _weights(job: Job) -> tuple[list[WeightDrift], list[str]]:
+    """How far the weights of every layer moved, and what could not be compared."""
+    assert job.adapted is not None
+    try:
+        moved = weight_drift(job.base, job.adapted, job.kind)
+    except NotMeasurable as reason:
+        return [], [f"How far the weights moved was not measured: {reason}."]
+    alone = [sum(not name.startswith("head/") for name in names) for names in unshared(job.base, job.adapted)]
+    if not any(alone):
+        return moved, []
+    return moved, [
+        f"Weights: {alone[0]} tensors of the base and {alone[1]} of the adapted model have no counterpart on the other "
+        "side and were not compared."
+    ]

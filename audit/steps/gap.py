@@ -10,9 +10,9 @@ from audit.audits import distinct
 from audit.audits.fit import label_fit
 from audit.audits.gap import domain_gap
 from audit.errors import InputError, Unavailable
-from audit.items import passages, reversed_words
+from audit.items import passages, reversed_words, thinned
 from audit.items.reference import hub_texts, read_reference
-from audit.job import Job, thinned
+from audit.job import Job
 from audit.models.ranks import agreed
 from audit.models.text import TextView
 from audit.scale import Scale
@@ -71,7 +71,7 @@ def _label_fit(base: View, task: Sequence[Item]) -> tuple[list[Scale], list[str]
 def _reference(job: Job, view: View, named: str | None, limit: int) -> tuple[list[Item], str, str]:
     """Texts that the base is assumed to know, which they are, and why these."""
     if job.general_items is not None:
-        return job.general("", limit), "the items that were given", "for this run"
+        return thinned(job.general_items, limit), "the items that were given", "for this run"
     if named is not None:
         items = _written(view, limit) if named == "base" else thinned(read_reference(named, limit), limit)
         return items, "what the base writes by itself" if named == "base" else named, "as the recipe says"

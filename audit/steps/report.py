@@ -23,6 +23,7 @@ from audit.models.weights import accelerator
 from audit.origin import Decomposition
 from audit.publish.card import render
 from audit.report import AdaptedModel, BaseModelRecord, Provenance, RecipeRecord, Report, load_report
+from audit.retention import FeatureDrift, Flips, Strength, WeightDrift
 from audit.savings import Curve, Needed, Saving
 from audit.scale import Scale
 from audit.stages import write_atomically
@@ -59,9 +60,7 @@ def reported(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel,
 def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, stages: Sequence[Path]) -> Report:
     results = [json.loads((folder / "result.json").read_text()) for folder in stages]
     begun = started(job.folder / "stages" / "started.json", command)
-    task: dict[str, Any] = next(
-        (result for result in results if "task" in result), {"task": None, "arms": [], "preflight": []}
-    )
+    task: dict[str, Any] = next((result for result in results if "task" in result), {"task": None, "arms": []})
     order = {"bias": 0, "gap": 1, "forgetting": 2}  # then transfer
     decompositions = [Decomposition.model_validate(one) for one in _all(results, "decompositions")]
     origins = {one.finding: one.origin for one in decompositions}
@@ -74,8 +73,13 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
     limits = [limit for result in results for limit in result["limits"]]
     limits += [
         f"{one_checkpoint}, not about what the recipe does on average.",
-        "Null copies of the base's weights were not asked: changes of features are held against the margins only.",
     ]
+    if job.kind in ("vision", "clip"):
+        limits.append(
+            "Bias, domain gap, transfer and task were not measured: they ask texts, and this base reads images."
+        )
+    elif any(one.audit == "bias" for one in found):
+        limits.append("Null copies of the base's weights were asked about forgetting only, not about bias.")
     if not any("decompositions" in result for result in results):
         limits.append(
             "Where a disparity came from was not measured: no control arm was trained, so nothing is called inherited."
@@ -93,7 +97,7 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
         adapted=adapted,
         task=task["task"],
         arms=task["arms"] + _all(results, "controls"),
-        preflight=task["preflight"],
+        preflight=next((result["preflight"] for result in results if "preflight" in result), []),
         floor=_all(results, "floor"),
         findings=sorted(found, key=lambda one: order.get(one.audit, 3)),
         decompositions=decompositions,
@@ -101,6 +105,10 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
         curves=[Curve.model_validate(one) for one in _all(results, "curves")],
         savings=[Saving.model_validate(one) for one in _all(results, "savings")],
         needed=[Needed.model_validate(one) for one in _all(results, "needed")],
+        flips=[Flips.model_validate(one) for one in _all(results, "flips")],
+        weights=[WeightDrift.model_validate(one) for one in _all(results, "weights")],
+        features=[FeatureDrift.model_validate(one) for one in _all(results, "features")],
+        curve=[Strength.model_validate(one) for one in _all(results, "curve")],
         provenance=Provenance(
             created=begun["created"],
             command=begun["command"],
@@ -131,8 +139,9 @@ def started(path: Path, command: Sequence[str]) -> dict[str, str]:
 def _write(report: Report, out: Path, stages: Sequence[Path], policy: str) -> None:
     """Write evidence, what moved most, the report that vouches for it, and the card that is rendered from that."""
     folder, moved, drivers = out / "evidence", out / "moved.parquet", out / "drivers.parquet"
+    flipped = out / "flipped.parquet"
     folder.mkdir(exist_ok=True)
-    for old in (moved, drivers):
+    for old in (moved, drivers, flipped):
         old.unlink(missing_ok=True)
     salt = out / "stages" / "salt"
     if not salt.is_file():
@@ -144,6 +153,9 @@ def _write(report: Report, out: Path, stages: Sequence[Path], policy: str) -> No
             write_atomically(target, table.to_parquet(index=False))
             if stage.name == "bias":
                 write_atomically(moved, _moved(table).to_parquet(index=False))
+            if stage.name == "forgetting":
+                flips = _flipped(table, [one.finding for one in report.flips])
+                write_atomically(flipped, flips.to_parquet(index=False))
         else:
             target.unlink(missing_ok=True)
         words = stage / "drivers.parquet"
@@ -153,13 +165,28 @@ def _write(report: Report, out: Path, stages: Sequence[Path], policy: str) -> No
     write_atomically(out / "card.md", render(report).encode())
 
 
-def _moved(table: pd.DataFrame) -> pd.DataFrame:
-    """Of every question, the items whose score moved most between base and adapted."""
+def _changed(table: pd.DataFrame) -> pd.DataFrame:
+    """Both sides' scores of every item side by side."""
     keys = [name for name in ("question", "item_id", "cluster", "text") if name in table]
     sides = table.set_index(keys)
     changed = sides[sides["arm"] == "adapted"]["value"].rename("adapted").to_frame()
     changed["base"] = sides[sides["arm"] == "base"]["value"]
     changed["change"] = changed["adapted"] - changed["base"]
+    return changed
+
+
+def _flipped(table: pd.DataFrame, questions: Sequence[str]) -> pd.DataFrame:
+    """Every item that only one side gets right: lost or gained."""
+    changed = _changed(table[table["question"].isin(questions)]).reset_index()
+    changed = changed[changed["change"] != 0]
+    changed["outcome"] = changed["change"].map(lambda change: "lost" if change > 0 else "gained")
+    kept = changed.drop(columns=["base", "adapted", "change"])
+    return kept.sort_values(["question", "outcome", "item_id"], kind="stable", ignore_index=True)
+
+
+def _moved(table: pd.DataFrame) -> pd.DataFrame:
+    """Of every question, the items whose score moved most between base and adapted."""
+    changed = _changed(table)
     order = changed["change"].abs().sort_values(ascending=False, kind="stable").index
     most = changed.loc[order].reset_index().groupby("question", sort=False).head(MOVED)
     return most.sort_values("question", kind="stable", ignore_index=True)

@@ -20,12 +20,13 @@ for name in (
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
-from tests.bench import bare, crows, embed, gap, gpu, memory, pll, statistics
+from tests.bench import bare, crows, embed, forgetting, gap, gpu, memory, pll, statistics
 from tests.bench.table import Absent, Row, load, save, table
 
 SECTIONS = {
     "Statistics": ("statistics", "gap"),
     "Scoring on a CPU (one thread)": ("crows", "pll", "embed", "bare", "memory"),
+    "What real adaptations forget": ("forgetting",),
     "Scoring on a GPU": ("gpu",),
 }
 VERSIONS = ("torch", "transformers", "peft", "numpy", "fairlearn", "pandas")
@@ -46,6 +47,8 @@ def measure(name: str, limit: int | None) -> list[Row]:
             return embed.rows(limit)
         case "bare":
             return bare.rows(limit)
+        case "forgetting":
+            return forgetting.rows(limit)
         case "memory":
             return memory.rows()
         case _:

@@ -9,7 +9,7 @@ from audit.audits.fit.spectrum import Array, Labels, indicators
 from audit.probe import linear_probe
 from audit.view import NotMeasurable
 
-__all__ = ["deal_folds", "out_of_fold", "probe_hits"]
+__all__ = ["deal_folds", "deal_two_labels", "out_of_fold", "probe_hits"]
 
 DEALS = 100  # tried before it is given up
 
@@ -82,7 +82,7 @@ def out_of_fold(
     rng = np.random.default_rng(seed)
     hits, nats = np.zeros((2, repeats, len(codes)))
     for repeat in range(repeats):
-        fold = _deal_two_labels(codes, named, folds, rng)
+        fold = deal_two_labels(codes, named, folds, rng)
         for held_out in (fold == one for one in np.unique(fold)):
             probe = linear_probe().fit(x[~held_out], codes[~held_out])
             given = np.full((int(held_out.sum()), len(spread)), 1e-12)
@@ -93,13 +93,18 @@ def out_of_fold(
     return hits, nats
 
 
-def _deal_two_labels(
-    labels: NDArray[np.int64], clusters: Labels, folds: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Deal until every fold leaves two labels to be fitted."""
+def deal_two_labels(labels: Labels, clusters: Labels, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Deal until every fold leaves two labels to be fitted; parameters and result are those of `deal_folds`.
+
+    Raises
+    ------
+    NotMeasurable
+        If no deal does.
+    """
+    named = np.asarray(labels)
     for _ in range(DEALS):
-        fold = deal_folds(labels, clusters, folds, rng)
-        if all(len(np.unique(labels[fold != one])) > 1 for one in np.unique(fold)):
+        fold = deal_folds(named, clusters, folds, rng)
+        if all(len(np.unique(named[fold != one])) > 1 for one in np.unique(fold)):
             return fold
     raise NotMeasurable("label fit", f"in {DEALS} deals of the documents some classifier saw one label only")
 

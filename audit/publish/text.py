@@ -1,0 +1,45 @@
+"""Numbers and foreign text, as a card shows them."""
+
+from __future__ import annotations
+
+import re
+
+from audit.finding import Estimate
+
+__all__ = ["number", "plain"]
+
+
+def number(estimate: Estimate | None, signed: bool = False) -> str:
+    """Write an estimate with its 95 % interval.
+
+    Examples
+    --------
+    >>> number(Estimate(value=0.1234, low=0.1, high=0.2), signed=True)
+    '+0.123 [+0.100, +0.200]'
+    >>> number(Estimate(value=0.0))
+    '0.000 (no variation)'
+    """
+    if estimate is None:
+        return "not measured"
+    sign = "+" if signed else ""
+    value = f"{estimate.value:{sign}.3f}"
+    if estimate.low is None or estimate.high is None:
+        return f"{value} (no variation)"
+    return f"{value} [{estimate.low:{sign}.3f}, {estimate.high:{sign}.3f}]"
+
+
+def plain(text: object) -> str:
+    r"""Keep text from data or from the Hub text: no Markdown, no HTML, no links, no line breaks.
+
+    Examples
+    --------
+    >>> plain("<b>*x*</b>|y")
+    '&lt;b&gt;\\*x\\*&lt;/b&gt;\\|y'
+    """
+    one_line = " ".join(str(text).split())
+    escaped = one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = (
+        escaped.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
+    )  # no links, no mentions
+    escaped = re.sub(r"([\\`*_{}\[\]#|!~$])", r"\\\1", escaped)
+    return escaped.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
