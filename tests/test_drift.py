@@ -179,6 +179,27 @@ def test_shards_are_one_model(bert: Path, tmp_path: Path) -> None:
     assert drift(bert, tmp_path / "shards") == drift(bert, bert) == drift(tmp_path / "shards", bert)
 
 
+def test_a_shard_that_is_missing_is_named(bert: Path, tmp_path: Path) -> None:
+    folder = changed(bert, tmp_path / "shards", lambda weights: None)
+    (folder / "model.safetensors").rename(folder / "model-2.safetensors")
+    index = {"weight_map": {"bert.pooler.dense.bias": "model-1.safetensors", "cls.bias": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(InputError, match=r"index\.json: names model-1\.safetensors, which is not there"):
+        drift(bert, folder)
+
+
+def test_a_head_beside_a_body_without_its_prefix_is_the_same_head(llama: Path, tmp_path: Path) -> None:
+    """Transformers loads such files, too: it knows what the body is called."""
+
+    def bare(weights: Weights) -> None:
+        for name in [name for name in weights if name.startswith("model.")]:
+            weights[name.removeprefix("model.")] = weights.pop(name)
+
+    base = changed(llama, tmp_path / "bare", bare)
+    assert drift(base, llama, "causal") == drift(llama, base, "causal") == drift(llama, llama, "causal")
+    assert unshared(resolve(str(base)), resolve(str(llama))) == ([], [])
+
+
 def test_precision_on_disk_is_no_drift_where_the_numbers_are_kept(bert: Path, tmp_path: Path) -> None:
     """A base in bfloat16 and what was made of it in float32; rounding a float32 base is a change, and it is seen."""
 

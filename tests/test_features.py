@@ -325,3 +325,15 @@ def test_a_real_encoder_differs_from_itself_by_exactly_nothing(minilm: str) -> N
     for question in asked:
         assert (question.adapted - question.base).tolist() == [0.0] * len(question.items)
     assert asked[0].base.mean() < 0.7  # guessing one of twelve topics errs in eleven of twelve
+
+
+def test_a_dead_feature_that_moved_by_a_hair_breaks_no_frozen_probe() -> None:
+    """MiniLM has features whose spread is rounding: divided by it, noise of 1e-4 of the weights broke every probe."""
+    items = texts(60)
+    base = classes_apart(items)
+    base[:, -1] = 1e-33 * np.random.default_rng(1).normal(size=60)
+    moved = base.copy()
+    moved[:, -1] += 1e-5
+    refit, frozen = probes(space(items, base), space(items, moved), items, name="x", margin=0.05)
+    assert np.array_equal(frozen.adapted, frozen.base)
+    assert np.array_equal(refit.adapted, refit.base)

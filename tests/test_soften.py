@@ -187,6 +187,31 @@ def test_a_sentence_encoder_keeps_its_modules(tmp_path: Path) -> None:
     assert file_hashes(soft).keys() == file_hashes(base).keys()
 
 
+def test_a_dense_layer_that_only_the_base_has_asks_for_nothing(tmp_path: Path) -> None:
+    """A classifier made of a sentence encoder keeps its transformer, and not what came behind."""
+    base = families.sentence(tmp_path / "base", dense=16)
+    adapted = tmp_path / "adapted"
+    shutil.copytree(base, adapted, ignore=shutil.ignore_patterns("[0-9]_*", "modules.json"))
+    theirs = {name: tensor + 1 for name, tensor in weights(base).items()}
+    save_file(theirs, adapted / "model.safetensors", metadata={"format": "pt"})
+    soft = weights(soften(at(base), at(adapted), 0.5, tmp_path / "soft"))
+    assert all(torch.allclose(soft[name], tensor + 0.5, atol=1e-6) for name, tensor in weights(base).items())
+
+
+def test_a_head_beside_a_body_without_its_prefix_is_the_same_head(llama: Path, tmp_path: Path) -> None:
+    base, adapted = tmp_path / "base", tmp_path / "adapted"
+    own = weights(llama)
+    for folder, tensors in (
+        (base, {name.removeprefix("model."): tensor for name, tensor in own.items()}),
+        (adapted, {name: tensor + 1 for name, tensor in own.items()}),
+    ):
+        shutil.copytree(llama, folder)
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    soft = weights(soften(at(base), at(adapted), 0, tmp_path / "soft"))
+    assert soft.keys() == own.keys()
+    assert all(torch.equal(soft[name], tensor) for name, tensor in own.items())
+
+
 def test_all_but_weights_is_copied(full: tuple[Source, Source], tmp_path: Path) -> None:
     copy = tmp_path / "adapted"
     shutil.copytree(full[1].folder, copy)

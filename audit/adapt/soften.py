@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from transformers import AutoModel
 
 from audit.errors import InputError
 from audit.models.adapters import is_adapter
 from audit.models.source import Source, module_folders
-from audit.models.weights import first_line, load_config, read_json
+from audit.models.stored import HEAD, Stored, Tensors, read_tensor, stored_pair, weight_files
+from audit.models.weights import first_line, read_json
 
 __all__ = ["between", "soften"]
 
@@ -27,8 +27,8 @@ DOWN, UP = {"lora_A", "lora_embedding_A"}, {"lora_B", "lora_embedding_B"}
 MERGE = "merge it into a checkpoint, and soften that"
 VARIANTS = ("use_dora", "layer_replication", "arrow_config", "trainable_token_indices")  # not linear, or not beside it
 
-Named = dict[str, tuple[Path, str]]
-"""By the name of a tensor without the backbone's prefix: the file, and its name there."""
+Partners = dict[Stored, Stored]
+"""By an adapted tensor, the base's."""
 
 Made = Callable[[str, torch.Tensor], torch.Tensor]
 """Makes the tensor that is written from the adapted one of that name."""
@@ -105,129 +105,68 @@ def between(base: torch.Tensor, adapted: torch.Tensor, alpha: float) -> torch.Te
 
 
 def _interpolated(base: Source, adapted: Source, alpha: float, target: Path) -> None:
-    prefix, moved = _prefix(adapted), False
-    for place in ("", *module_folders(adapted.folder)):
-        ours, theirs, made = (folder / place for folder in (base.folder, adapted.folder, target))
-        _copy(theirs, made)
-        files = _weight_files(theirs)
-        if not files:
-            continue
-        own, other = _named(_weight_files(ours), prefix), _named(files, prefix)
-        _refuse_other_tensors(own, other, prefix, base, adapted)
-        partner = _partners(own, other, _backbone(other, prefix), base, adapted)
-        moved = moved or any(_moved(*place, *partner[place[1]]) for place in other.values() if place[1] in partner)
-        for file in files:
-            _write(file, made / file.name, _between(partner, alpha))
-    if not moved:
+    modules = module_folders(adapted.folder)
+    own, other = stored_pair(base, adapted, modules)
+    _refuse_other_tensors(own, other, base, adapted)
+    partner = _partners(own, other, base, adapted)
+    if not any(_moved(*pair) for pair in partner.items()):
         raise InputError(
             f"{adapted.id}: every tensor that it shares with the base {base.id} is the base's own (only a head was "
             "trained, say): there is nothing between the two"
         )
+    for place in ("", *modules):
+        _copy(adapted.folder / place, target / place)
+        for file in weight_files(adapted.folder / place):
+            _write(file, target / place / file.name, _between(partner, file, alpha))
 
 
-def _moved(file: Path, name: str, base_file: Path, base_name: str) -> bool:
-    adapted = _read(file, name)
-    return not torch.equal(_read(base_file, base_name).to(adapted.dtype), adapted)
+def _moved(one: Stored, base: Stored) -> bool:
+    adapted = read_tensor(one)
+    return not torch.equal(read_tensor(base).to(adapted.dtype), adapted)
 
 
-def _between(partner: Named, alpha: float) -> Made:
+def _between(partner: Partners, file: Path, alpha: float) -> Made:
+    inside = {one.name: base for one, base in partner.items() if one.file == file}
+
     def made(name: str, tensor: torch.Tensor) -> torch.Tensor:
-        return between(_read(*partner[name]), tensor, alpha) if name in partner else tensor
+        return between(read_tensor(inside[name]), tensor, alpha) if name in inside else tensor
 
     return made
 
 
-def _prefix(source: Source) -> str:
-    """What stands before a backbone's tensors in the file of a model with a head: ``bert.``, say."""
-    config = load_config(source)
-    try:
-        kind: Any = AutoModel._model_mapping[type(config)]
-    except KeyError:
-        raise InputError(f"{source.id}: transformers knows no backbone for {type(config).__name__}") from None
-    named = str((kind[0] if isinstance(kind, tuple) else kind).base_model_prefix)
-    return f"{named}." if named else ""
+def _is_backbone(name: str) -> bool:
+    """Tell what both sides must have: all below a head, but the pooler, which models have or have not."""
+    return not name.startswith(HEAD) and "pooler" not in name.split(".")
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """The files that hold a checkpoint's weights: one, or shards."""
-    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if whole.is_file():
-        return [whole]
-    if not index.is_file():
-        return []
-    names = sorted({Path(str(name)).name for name in read_json(index)["weight_map"].values()})
-    missing = next((name for name in names if not (folder / name).is_file()), None)
-    if missing is not None:
-        raise InputError(f"{index}: names {missing}, which is not there; fetch it again")
-    return [folder / name for name in names]
-
-
-def _named(files: Iterable[Path], prefix: str) -> Named:
-    """Find every tensor by one spelling: without the backbone's prefix, and as norms are called today."""
-    found: Named = {}
-    for file in files:
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118
-                found[_bare(name, prefix)] = file, name
-    return found
-
-
-def _bare(name: str, prefix: str) -> str:
-    bare = name.removeprefix(prefix)
-    for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
-        bare = bare.removesuffix(old) + new if bare.endswith(old) else bare
-    return bare
-
-
-def _backbone(named: Named, prefix: str) -> set[str]:
-    """Tensors of the backbone: those with its prefix, or all of a file that was saved without a head.
-
-    Left out is the pooler, which models have or have not.
-    """
-    headed = any(name.startswith(prefix) for _, name in named.values())
-    return {
-        bare
-        for bare, (_, name) in named.items()
-        if (name.startswith(prefix) or not headed) and "pooler" not in bare.split(".")
-    }
-
-
-def _refuse_other_tensors(own: Named, other: Named, prefix: str, base: Source, adapted: Source) -> None:
-    """Refuse backbones that are not made of the same tensors; buffers of whole numbers may be saved or not."""
-    ours, theirs = _backbone(own, prefix), _backbone(other, prefix)
-    for named, bare, has, lacks in (
-        *((own, bare, base, adapted) for bare in sorted(ours - other.keys())),
-        *((other, bare, adapted, base) for bare in sorted(theirs - own.keys())),
-    ):
-        if _read(*named[bare]).is_floating_point():
+def _refuse_other_tensors(own: Tensors, other: Tensors, base: Source, adapted: Source) -> None:
+    """Refuse backbones that are not made of the same tensors."""
+    for names, has, lacks in ((own.keys() - other, base, adapted), (other.keys() - own, adapted, base)):
+        name = min(filter(_is_backbone, names), default=None)
+        if name is not None:
             raise InputError(
-                f"{lacks.id}: has no tensor {bare!r}, which {has.id} has; models of other tensors have nothing between "
+                f"{lacks.id}: has no tensor {name!r}, which {has.id} has; models of other tensors have nothing between "
                 "them (if only the names differ, save both by one version of transformers)"
             )
 
 
-def _partners(own: Named, other: Named, backbone: set[str], base: Source, adapted: Source) -> Named:
-    """By the name of an adapted tensor in its file, the base's; none for heads that only the adapted model has."""
-    partner: Named = {}
-    alone = []
-    for bare, (file, name) in other.items():
-        if bare not in own:
-            alone.append((file, name))
-            continue
-        here, there = _shape(*own[bare]), _shape(file, name)
-        if here == there:
-            partner[name] = own[bare]
-        elif bare in backbone:
+def _partners(own: Tensors, other: Tensors, base: Source, adapted: Source) -> Partners:
+    """Find the base's tensor of every adapted one; none for heads that only the adapted model has."""
+    partner: Partners = {}
+    for name, one in other.items():
+        if name in own and own[name].shape == one.shape:
+            partner[one] = own[name]
+        elif name in own and _is_backbone(name):
             raise InputError(
-                f"{adapted.id}: tensor {name!r} has shape {there}, in the base {base.id} {here} (did the vocabulary "
-                "grow?): there is nothing between the two"
+                f"{adapted.id}: tensor {one.name!r} has shape {list(one.shape)}, in the base {base.id} "
+                f"{list(own[name].shape)} (did the vocabulary grow?): there is nothing between the two"
             )
-    for file, name in alone:  # tied weights may be saved twice: the second copy has the partner of the first
-        shape = _shape(file, name)
-        alike = [place for place in other.values() if place[1] in partner and _shape(*place) == shape]
-        twin = next((place for place in alike if len(shape) == 2 and not _moved(file, name, *place)), None)
+    alone = [one for name, one in other.items() if name not in own]
+    for one in alone:  # tied weights may be saved twice: the second copy has the partner of the first
+        alike = [twin for twin in other.values() if twin in partner and twin.shape == one.shape]
+        twin = next((twin for twin in alike if len(one.shape) == 2 and not _moved(one, twin)), None)
         if twin is not None:
-            partner[name] = partner[twin[1]]
+            partner[one] = partner[twin]
     return partner
 
 
@@ -240,19 +179,13 @@ def _scaled(base: Source, adapted: Source, alpha: float, target: Path) -> None:
     file = adapted.folder / "adapter_model.safetensors"
     if not file.is_file():
         raise InputError(f"{adapted.id}: there is no {file.name} in it; other formats are not loaded")
-    carried = set(settings.get("modules_to_save") or ())
-    prefix = _prefix(base)
-    whole: Named = {}  # modules that the adapter brings whole: heads, and now and then the base's own
-    backbone = set()
-    for bare, (_, name) in _named([file], "base_model.model.").items():
-        parts = set(bare.split("."))
-        if parts & {*DOWN, *UP}:
-            continue
-        if not parts & carried:
-            raise InputError(f"{adapted.id}: its file holds {name!r}, which is no part of a plain LoRA; {MERGE}")
-        whole[_bare(bare, prefix)] = file, name
-        backbone |= {_bare(bare, prefix)} if bare.startswith(prefix) else set()
-    brought = _between(_partners(_named(_weight_files(base.folder), prefix), whole, backbone, base, adapted), alpha)
+    parts = {*DOWN, *UP, *(settings.get("modules_to_save") or ())}
+    with safe_open(file, framework="pt") as tensors:
+        strange = next((name for name in tensors.keys() if not parts & set(name.split("."))), None)  # noqa: SIM118
+    if strange is not None:
+        raise InputError(f"{adapted.id}: its file holds {strange!r}, which is no part of a plain LoRA; {MERGE}")
+    own, whole = stored_pair(base, adapted, ())  # heads, and now and then the base's own modules
+    brought = _between(_partners(own, whole, base, adapted), file, alpha)
 
     def made(name: str, tensor: torch.Tensor) -> torch.Tensor:
         if set(name.split(".")) & UP:
@@ -276,17 +209,6 @@ def _refuse_other_adapters(adapted: Source, settings: dict[str, Any]) -> None:
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
-
-
-def _read(file: Path, name: str) -> torch.Tensor:
-    with safe_open(file, framework="pt") as tensors:
-        found: torch.Tensor = tensors.get_tensor(name)
-    return found
-
-
-def _shape(file: Path, name: str) -> list[int]:
-    with safe_open(file, framework="pt") as tensors:
-        return list(tensors.get_slice(name).get_shape())
 
 
 def _write(source: Path, target: Path, made: Made) -> None:

@@ -6,27 +6,22 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import safe_open
-from transformers import MODEL_MAPPING
 
 from audit.errors import InputError
 from audit.models.adapters import is_adapter, load_adapter
 from audit.models.source import Source, module_folders
-from audit.models.weights import first_line, load_config, read_json
+from audit.models.stored import HEAD, Tensors, read_tensor, stored_pair
+from audit.models.weights import first_line
 from audit.retention import WeightDrift
 from audit.view import Kind, NotMeasurable
 
 __all__ = ["unshared", "weight_drift"]
 
 BLOCK = 2**20  # numbers that are compared at once
-HEAD = "head/"  # begins the name of what stands on a body
 WRAPPED = re.compile(r"\.(base_layer|original_module|token_adapter)(?=\.|$)")  # where PEFT keeps what it wraps
-OLD = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # as the first checkpoints call them
 
 Pairs = Iterator[tuple[str, torch.Tensor, torch.Tensor]]
 """Name of a tensor, what it is in the base, and in the adapted model."""
@@ -78,11 +73,9 @@ def unshared(base: Source, adapted: Source) -> tuple[list[str], list[str]]:
 
     A tensor of another shape on each side is in both lists; what belongs to a head begins with ``head/``.
     """
-    prefix = _prefix(base)
-    ours = _tensors(base, prefix)
+    ours, theirs = _sides(base, adapted)
     if is_adapter(adapted):
-        return [], sorted(_carried(adapted, prefix) - ours.keys())
-    theirs = _tensors(adapted, prefix)
+        return [], sorted(theirs.keys() - ours.keys())
     shared = set(_shared(ours, theirs))
     return sorted(ours.keys() - shared), sorted(theirs.keys() - shared)
 
@@ -129,17 +122,8 @@ def _record(layer: str, tensors: Sequence[_Moved]) -> WeightDrift:
 # --- full checkpoints -------------------------------------------------------------------------------------------------
 
 
-class _Stored(NamedTuple):
-    """Where a tensor lies."""
-
-    file: Path
-    name: str
-    shape: tuple[int, ...]
-
-
 def _of_files(base: Source, adapted: Source) -> Pairs:
-    prefix = _prefix(base)
-    ours, theirs = _tensors(base, prefix), _tensors(adapted, prefix)
+    ours, theirs = _sides(base, adapted)
     shared = _shared(ours, theirs)
     body, met = ([name for name in names if not name.startswith(HEAD)] for names in (ours, shared))
     if 2 * len(met) < len(body):
@@ -148,18 +132,15 @@ def _of_files(base: Source, adapted: Source) -> Pairs:
             f"{adapted.id} has {len(met)} of the {len(body)} tensors that {base.id} has below its head: they are of "
             "different architectures, or their files name them differently",
         )
-    with ExitStack() as stack:
-        files = {one.file for one in (*ours.values(), *theirs.values())}
-        opened: dict[Path, Any] = {file: stack.enter_context(safe_open(file, framework="pt")) for file in files}
-        for name in shared:
-            before, after = (opened[one.file].get_tensor(one.name) for one in (ours[name], theirs[name]))
-            if before.shape != after.shape:
-                rows = min(len(before), len(after))
-                before, after = before[:rows], after[:rows]
-            yield name, before, after
+    for name in shared:
+        before, after = read_tensor(ours[name]), read_tensor(theirs[name])
+        if before.shape != after.shape:
+            rows = min(len(before), len(after))
+            before, after = before[:rows], after[:rows]
+        yield name, before, after
 
 
-def _shared(ours: dict[str, _Stored], theirs: dict[str, _Stored]) -> list[str]:
+def _shared(ours: Tensors, theirs: Tensors) -> list[str]:
     """Names of what can be compared."""
     return [name for name in ours if name in theirs and _alike(name, ours[name].shape, theirs[name].shape)]
 
@@ -169,55 +150,8 @@ def _alike(name: str, ours: tuple[int, ...], theirs: tuple[int, ...]) -> bool:
     return ours == theirs or grown
 
 
-def _tensors(source: Source, prefix: str) -> dict[str, _Stored]:
-    """What a folder holds of weights, by names in which a body is called the same with and without a head on it."""
-    found = {name: one for file in _files(source.folder) for name, one in _stored(file).items()}
-    named = _named(found, prefix)
-    tensors = {named[name]: one for name, one in found.items()}
-    for module in module_folders(source.folder):
-        file = source.folder / module / "model.safetensors"
-        if file.is_file():
-            tensors.update({f"{module}.{name}": one for name, one in _stored(file).items()})
-    return tensors
-
-
-def _stored(file: Path) -> dict[str, _Stored]:
-    """What a file holds, but for whole numbers."""
-    with safe_open(file, framework="pt") as tensors:
-        slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118
-        return {
-            name: _Stored(file, name, tuple(one.get_shape())) for name, one in slices.items() if "F" in one.get_dtype()
-        }
-
-
-def _files(folder: Path) -> list[Path]:
-    """The files that transformers would load: one, or those that an index names."""
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file() or not index.is_file():
-        return [single] if single.is_file() else sorted(folder.glob("*.safetensors"))
-    return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
-
-
-def _named(names: Collection[str], prefix: str) -> dict[str, str]:
-    """Name what lies below a head as a model without one does, and say of the rest that it is the head."""
-    headed = bool(prefix) and any(name.startswith(prefix) for name in names)
-    found = {}
-    for name in names:
-        ours = name
-        for old, new in OLD.items():
-            ours = ours.removesuffix(old) + new if ours.endswith(old) else ours
-        below = not headed or ours.startswith(prefix)
-        found[name] = ours.removeprefix(prefix) if below else HEAD + ours
-    return found
-
-
-def _prefix(source: Source) -> str:
-    """What a family's models with a head call what is below it, with its dot; empty where they have no name for it."""
-    config = load_config(source)
-    classes = MODEL_MAPPING.get(type(config), ())
-    one = classes[0] if isinstance(classes, (list, tuple)) and classes else classes
-    name = getattr(one, "base_model_prefix", "")
-    return f"{name}." if name else ""
+def _sides(base: Source, adapted: Source) -> tuple[Tensors, Tensors]:
+    return stored_pair(base, adapted, dict.fromkeys(module_folders(base.folder) + module_folders(adapted.folder)))
 
 
 # --- adapters ---------------------------------------------------------------------------------------------------------
@@ -231,7 +165,7 @@ def _of_adapter(base: Source, adapted: Source, kind: Kind) -> Pairs:
     prefix = f"{model.base_model_prefix}."
     headed = model.base_model is not model
     own_head = bool(loaded.base_labels) or not loaded.labels  # else what is below the adapter's head was drawn
-    pooled = any("pooler" in name for name in _tensors(base, _prefix(base)))
+    pooled = any("pooler" in name for name in _sides(base, adapted)[0])
     for name, before, after in _merged(model, adapted):
         below = not headed or name.startswith(prefix)
         if (below or own_head) and (pooled or "pooler" not in name):
@@ -281,14 +215,6 @@ def _merge(parts: Sequence[Any], adapted: Source) -> None:
                 part.merge()
     except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise NotMeasurable("weight drift", f"{adapted.id}: it cannot be merged ({first_line(error)})") from None
-
-
-def _carried(adapted: Source, prefix: str) -> set[str]:
-    """Names of whole tensors that an adapter brings beside what it adds to the base's."""
-    modules = set(read_json(adapted.folder / "adapter_config.json").get("modules_to_save") or ())
-    with safe_open(adapted.folder / "adapter_model.safetensors", framework="pt") as tensors:
-        names = [name.removeprefix("base_model.model.") for name in tensors.keys()]  # noqa: SIM118
-    return {named for name, named in _named(names, prefix).items() if modules & set(name.split("."))}
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------
