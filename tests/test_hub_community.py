@@ -7,7 +7,6 @@ from pathlib import Path
 import httpx2
 import pytest
 from huggingface_hub import (
-    CommitOperationAdd,
     DiscussionComment,
     DiscussionStatusChange,
     DiscussionTitleChange,
@@ -15,9 +14,10 @@ from huggingface_hub import (
     SpaceHardware,
     Volume,
 )
-from huggingface_hub.errors import HfHubHTTPError, JobNotFoundError
+from huggingface_hub.errors import JobNotFoundError
 
 from tests.hub import Hub
+from tests.hub.client import add, refused
 
 
 @pytest.fixture
@@ -28,10 +28,6 @@ def api(hub: Hub) -> HfApi:
 @pytest.fixture
 def stranger(hub: Hub) -> HfApi:
     return HfApi(token=hub.account("stranger"))
-
-
-def refused(status: int) -> pytest.RaisesExc[HfHubHTTPError]:
-    return pytest.RaisesExc(HfHubHTTPError, check=lambda error: error.response.status_code == status)
 
 
 def test_discussion(hub: Hub, api: HfApi, stranger: HfApi) -> None:
@@ -106,7 +102,7 @@ def test_discussion_list(hub: Hub, api: HfApi, stranger: HfApi) -> None:
 def test_pull_request_on_somebody_elses_repository(hub: Hub, api: HfApi, stranger: HfApi) -> None:
     repo = hub.add("tester/m", {"README.md": "# m\n", "a.txt": "a\n"})
     start = repo.at().sha
-    change = [CommitOperationAdd("a.txt", b"b\n"), CommitOperationAdd("w.bin", b"weights")]
+    change = [add("a.txt", "b\n"), add("w.bin", "weights")]
     done = stranger.create_commit("tester/m", change, commit_message="Mend a", commit_description="why", create_pr=True)
     assert (done.pr_num, done.pr_revision) == (1, "refs/pr/1")
     assert (repo.at().sha, repo.read("a.txt", "refs/pr/1")) == (start, b"b\n")
@@ -115,11 +111,11 @@ def test_pull_request_on_somebody_elses_repository(hub: Hub, api: HfApi, strange
     assert seen.diff
     assert "-a\n+b\n" in seen.diff
     # the author pushes more to it, nobody else may
-    more = CommitOperationAdd("c.txt", b"c")
+    more = add("c.txt", "c")
     stranger.create_commit("tester/m", [more], commit_message="More", revision="refs/pr/1")
     with refused(403):
         HfApi(token=hub.account("third")).create_commit(
-            "tester/m", [CommitOperationAdd("d", b"d")], commit_message="Mine", revision="refs/pr/1"
+            "tester/m", [add("d", "d")], commit_message="Mine", revision="refs/pr/1"
         )
     assert Path(api.hf_hub_download("tester/m", "c.txt", revision="refs/pr/1")).read_bytes() == b"c"
     with refused(403):
@@ -138,7 +134,7 @@ def test_pull_request_that_starts_as_a_draft(hub: Hub, api: HfApi, stranger: HfA
     repo = hub.add("tester/m", {"a.txt": "a"})
     made = stranger.create_pull_request("tester/m", "Change a", description="why")
     assert (made.status, made.git_reference, made.target_branch) == ("draft", "refs/pr/1", "refs/heads/main")
-    change = [CommitOperationAdd("a.txt", b"b")]
+    change = [add("a.txt", "b")]
     stranger.create_commit("tester/m", change, commit_message="b", revision=made.git_reference)
     with refused(400):
         api.merge_pull_request("tester/m", 1)
@@ -155,7 +151,7 @@ def test_pull_request_from_a_commit_that_is_no_longer_the_last(hub: Hub, strange
     hub.commit("tester/m", {"b.txt": "b"})
     stranger.create_commit(
         "tester/m",
-        [CommitOperationAdd("c.txt", b"c")],
+        [add("c.txt", "c")],
         commit_message="c",
         create_pr=True,
         parent_commit=start,
@@ -170,13 +166,18 @@ def test_space_secrets_variables_and_runtime(hub: Hub, api: HfApi, stranger: HfA
     member.add_space_variable("member/demo", "MODEL", "crew/base")
     secrets = member.get_space_secrets("member/demo")
     assert (secrets["TOKEN"].description, hasattr(secrets["TOKEN"], "value")) == ("for the API", False)
+    asked = httpx2.get(
+        f"{hub.endpoint}/api/spaces/member/demo/secrets", headers={"Authorization": f"Bearer {member.token}"}
+    )
+    assert "TOKEN" in asked.text
+    assert "hush" not in asked.text
     assert member.get_space_variables("member/demo")["MODEL"].value == "crew/base"
     member.delete_space_secret("member/demo", "TOKEN")
     assert member.delete_space_variable("member/demo", "MODEL") == {}
     with refused(403):
         stranger.get_space_secrets("member/demo")
     assert member.get_space_runtime("member/demo").stage == "NO_APP_FILE"
-    app = [CommitOperationAdd("app.py", b"print()")]
+    app = [add("app.py", "print()")]
     member.create_commit("member/demo", app, repo_type="space", commit_message="app")
     stages = [member.get_space_runtime("member/demo").stage for _ in range(4)]
     assert stages == ["BUILDING", "APP_STARTING", "RUNNING", "RUNNING"]
@@ -195,12 +196,12 @@ def test_space_secrets_variables_and_runtime(hub: Hub, api: HfApi, stranger: HfA
 
 def test_static_space_has_nothing_to_restart(hub: Hub, api: HfApi) -> None:
     api.create_repo("tester/page", repo_type="space", space_sdk="static")
-    page = [CommitOperationAdd("index.html", b"<p>")]
+    page = [add("index.html", "<p>")]
     api.create_commit("tester/page", page, repo_type="space", commit_message="page")
     assert api.get_space_runtime("tester/page").stage == "RUNNING"
     with refused(400):
         api.restart_space("tester/page")
-    card = [CommitOperationAdd("README.md", b"---\ntitle: x\n---\n")]
+    card = [add("README.md", "---\ntitle: x\n---\n")]
     with pytest.raises(ValueError, match="sdk"):
         api.create_commit("tester/page", card, repo_type="space", commit_message="no sdk")
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 from tests.hub import Hub
+from tests.hub.client import add
 
 CONTENT = bytes(range(256)) * 400
 
@@ -31,7 +32,7 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def publish(api: HfApi, parent: str | None = None) -> str:
     """Commit a text and a large file in one go and return the commit."""
-    files = [CommitOperationAdd("README.md", b"---\nlicense: mit\n---\n"), CommitOperationAdd("w.bin", CONTENT)]
+    files = [add("README.md", "---\nlicense: mit\n---\n"), add("w.bin", CONTENT)]
     return api.create_commit("tester/m", files, commit_message="Publish", parent_commit=parent).oid
 
 
@@ -146,12 +147,13 @@ def test_a_commit_that_was_accepted_and_whose_answer_is_lost(hub: Hub, api: HfAp
         publish(api, start)
     done = repo.at().sha
     assert done != start
+    assert [one.status for one in hub.asked("/commit/", "POST")] == [0]
     # with everything there already, the client sends no second commit, whatever lock it was given
     assert publish(api, start) == done
     assert publish(api) == done
     assert len(repo.commits) == 2
     with pytest.raises(HfHubHTTPError, match="412"):
-        api.create_commit("tester/m", [CommitOperationAdd("b", b"b")], commit_message="late", parent_commit=start)
+        api.create_commit("tester/m", [add("b", "b")], commit_message="late", parent_commit=start)
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(hub: Hub, api: HfApi, naps: list[float]) -> None:

@@ -9,7 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -143,10 +146,15 @@ def test_its_own_errors_are_no_500(hub: Hub) -> None:
     assert "KeyError: 'name'" in hub.broken.pop()
 
 
-def test_many_clients_at_once(hub: Hub) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
+def test_many_clients_at_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add("tester/m")
+    commit = git.add_commit
+
+    def slowly(*about: Any) -> Commit:
+        time.sleep(0.01)  # long enough that commits would overtake each other
+        return commit(*about)
+
+    monkeypatch.setattr(git, "add_commit", slowly)
 
     def write(number: int) -> str:
         return HfApi().upload_file(path_or_fileobj=b"x" * number, path_in_repo=f"{number}.txt", repo_id="tester/m").oid
