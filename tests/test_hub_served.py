@@ -62,11 +62,9 @@ def test_hashes_are_those_of_git(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_large_files_are_pointers_in_git() -> None:
-    # the three lines of the specification, hashed by git hash-object
-    sha256 = "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393"
-    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize 12345\n"
-    file = git.pointed(sha256, 12345)
-    assert (file.oid, file.pointer_size) == (git.blob_oid(pointer.encode()), len(pointer))
+    # the pointer of the specification of Git LFS, through `git hash-object --stdin` and `wc -c`
+    file = git.pointed("4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393", 12345)
+    assert (file.oid, file.pointer_size) == ("60c8d8ab2adcf57a391163a7eeb0cdb8bf348e44", 130)
 
 
 def test_a_connection_off_the_loopback_is_refused_and_remembered() -> None:
