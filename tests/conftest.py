@@ -18,6 +18,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from tests import families, tiny
 
+pytest_plugins = ["tests.hub.plugin"]  # the loopback Hub, and the watch over connections
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
