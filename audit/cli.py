@@ -22,10 +22,11 @@ from rich.table import Table
 from audit.errors import InputError, Unavailable
 from audit.finding import Verdict
 from audit.publish.card import render, verdict_line
-from audit.publish.forgetting import strength_said
+from audit.publish.forgetting import broken_sentence, strength_said
 from audit.publish.text import number
 from audit.recipe import find_recipe, load_recipe, shipped_recipes
 from audit.report import Report, load_report
+from audit.retention import words
 from audit.stages import write_atomically
 from audit.view import read_items
 
@@ -83,7 +84,9 @@ def audit(
     adapted: Annotated[str, typer.Argument(help="Checkpoint, adapter or GGUF file: folder, file, package: or Hub id.")],
     base: Annotated[str | None, typer.Option(help="Its base; default: what the adapter or its card names.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Task, audits and margins; default: audit_defaults.")] = None,
-    items: Annotated[list[Path] | None, typer.Option(help="General texts (JSON lines or parquet of items).")] = None,
+    items: Annotated[
+        list[Path] | None, typer.Option(help="General texts, or labelled images (JSON lines or parquet of items).")
+    ] = None,
     out: Out = None,
     o: Overrides = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over.")] = False,
@@ -235,6 +238,7 @@ def _finish(report: Report, folder: Path, seconds: dict[str, float], gate: str |
         return
     verdicts = {one.id: str(one.verdict) for one in report.findings}
     failed = _failed(report, gate)
+    verdicts |= dict.fromkeys(report.broken, "broken")
     verdicts |= {one: "not measured" for one in failed if one not in verdicts}
     if as_json:
         _print_json(
@@ -259,17 +263,18 @@ def _finish(report: Report, folder: Path, seconds: dict[str, float], gate: str |
 def _print_report(report: Report, folder: Path, seconds: dict[str, float]) -> None:
     table = Table(box=None, pad_edge=False)
     attributed = bool(report.decompositions)
+    said = words(report.findings)
     for column in ("finding", "base", "adapted", "change", "margin", "verdict", *(["origin"] if attributed else [])):
         table.add_column(column)
     for one in report.findings:
         if one.group is None:
             table.add_row(
-                one.id,
+                escape(one.id),
                 number(one.base) if one.base else "",
                 number(one.adapted),
                 number(one.change, signed=True) if one.change else "",
                 f"{one.margin:g}",
-                f"[{COLOURS[one.verdict]}]{one.verdict}[/]",
+                f"[{COLOURS[one.verdict]}]{said.get(one.id, one.verdict)}[/]",
                 *([str(one.origin or "")] if attributed else []),
             )
     out = _console()
@@ -278,7 +283,9 @@ def _print_report(report: Report, folder: Path, seconds: dict[str, float]) -> No
         line = f"{report.task.metric}: {number(report.task.adapted)}; base {number(report.task.base)}"
         majority = next((arm.task for arm in report.arms if arm.name == "majority_class"), None)
         out.print(escape(line + (f"; majority class {majority:.3f}" if majority is not None else "")))
-    out.print(escape(verdict_line(report.findings)))
+    out.print(escape(verdict_line(report.findings, report.broken)))
+    if report.broken:
+        out.print(escape(broken_sentence(report.broken)))
     times = ", ".join(f"{name.split('/')[-1]} {took:.1f} s" for name, took in seconds.items())
     out.print(f"stages: {times}", highlight=False)
     out.print(f"report: {folder / 'report.json'}   card: {folder / 'card.md'}", highlight=False, soft_wrap=True)
@@ -368,10 +375,15 @@ def _places(found: Frontier, places: Sequence[tuple[str, Place]]) -> Table:
     table.add_row(found.metric, *(number(place.task) for _, place in places))
     table.add_row("gain", *(number(place.gain, signed=True) for _, place in places))
     for axis in found.axes[1:]:
-        kept = [next((one for one in place.retained if one.finding == axis), None) for _, place in places]
-        said = (f"{number(one.change, True)} [{COLOURS[one.verdict]}]{one.verdict}[/]" if one else "" for one in kept)
-        table.add_row(axis, *said)
+        table.add_row(escape(axis), *(_kept(place, axis) for _, place in places))
     return table
+
+
+def _kept(place: Place, axis: str) -> str:
+    for one in place.retained:
+        if one.finding == axis:
+            return f"{number(one.change, True)} [{COLOURS[one.verdict]}]{one.word}[/]"
+    return "[red]not answered[/]" if axis in place.broken else "not measured"
 
 
 def _console() -> Console:
@@ -388,7 +400,10 @@ def _gate_level(gate: str | None) -> None:
 
 
 def _failed(report: Report, gate: str | None) -> list[str]:
-    """Ids of the findings that a gate does not let pass; exploratory slices do not count, what is unknown does."""
+    """Ids of the findings that a gate does not let pass; exploratory slices do not count, what is unknown does.
+
+    A probe that the base answers and the adapted model does not passes at neither level.
+    """
     if gate is None:
         return []
     stopped = (Verdict.WORSE,) if gate == "worse" else (Verdict.WORSE, Verdict.UNCLEAR)
@@ -396,7 +411,7 @@ def _failed(report: Report, gate: str | None) -> list[str]:
     missing = [
         audit for audit in ("bias", "gap", "forgetting", "transfer") if audit not in {one.audit for one in declared}
     ]
-    failed = [one.id for one in declared if one.verdict in stopped]
+    failed = [*(one.id for one in declared if one.verdict in stopped), *report.broken]
     return failed + (missing if gate == "strict" or not declared else [])
 
 

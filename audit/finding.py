@@ -105,6 +105,7 @@ class Decision(_Frozen):
 
 Method = Literal[
     "student-t over cluster means",
+    "student-t over cluster means, corrected for skewness",
     "student-t over cluster shares, plus four",
     "tango score",
     "mover of student-t",
@@ -223,8 +224,6 @@ class Finding(_Frozen):
     @property
     def verdict(self) -> Verdict:
         """What the numbers above allow to be said; derived, so it cannot disagree with them."""
-        if self.n_clusters < MIN_CLUSTERS:
-            return Verdict.UNCLEAR
         decided = self._judged()
         moved = self.change or self.adapted
         if self.floor is not None:
@@ -234,7 +233,14 @@ class Finding(_Frozen):
                 return Verdict.UNCLEAR
         return decided
 
+    @property
+    def floored(self) -> bool:
+        """Whether the floor alone keeps it from being decided."""
+        return self.verdict != self._judged()
+
     def _judged(self) -> Verdict:
+        if self.n_clusters < MIN_CLUSTERS:
+            return Verdict.UNCLEAR
         moved = self.change or self.adapted
         same, beyond = self.decision.same, self.decision.beyond
         if None in same or None in beyond:  # no variation: the value itself, if enough clusters agree on it

@@ -100,6 +100,7 @@ class Report(_Frozen):
     ``preflight`` lists settings in which both sides differ, ``floor`` what null copies of the base show, ``arms`` all
     trained variants and controls. ``decompositions`` (of a disparity by origin), ``curve`` (retention by strength) and
     ``diligence`` (about the base) are empty where they were not measured; ``limits`` says what a reader must know.
+    ``broken`` are ids of the declared findings that there would be if the adapted model answered as its base does.
     ``flips`` are the items lost and gained of a finding of forgetting; ``weights`` and ``features`` say layer by layer
     how far the adapted model moved.
     ``scales`` are what the positions of the gap were read from, and measures that carry no verdict; ``curves``,
@@ -121,6 +122,7 @@ class Report(_Frozen):
     curves: list[Curve] = []
     savings: list[Saving] = []
     needed: list[Needed] = []
+    broken: list[str] = []
     flips: list[Flips] = []
     weights: list[WeightDrift] = []
     features: list[FeatureDrift] = []
@@ -179,6 +181,14 @@ class Report(_Frozen):
             moved = (one.lost - one.gained) / one.n
             if finding.n_clusters == one.n and abs(finding.change.value - moved) > 1e-9:
                 raise ValueError(f"finding {finding.id!r} changed by {finding.change.value:g}, its flips say {moved:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _broken_agree(self) -> Report:
+        """Refuse a probe that is called broken and was measured."""
+        measured = next((one.id for one in self.findings if one.id in self.broken), None)
+        if measured is not None:
+            raise ValueError(f"the finding {measured!r} is called broken, but it was measured")
         return self
 
     def save(self, path: Path) -> None:

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from audit.finding import Estimate, Finding, Number, Verdict
+from audit.stats import holm
 
-__all__ = ["WORDS", "FeatureDrift", "Flips", "Strength", "WeightDrift", "allowed", "word"]
+__all__ = ["WORDS", "FeatureDrift", "Flips", "Strength", "WeightDrift", "allowed", "word", "words"]
 
 WORDS: dict[Verdict, str] = {
     Verdict.BETTER: "retained",
@@ -19,15 +20,41 @@ WORDS: dict[Verdict, str] = {
 }
 """What the verdict of a finding of this audit says of the adaptation."""
 
+DETECTABLE = "detectable but within the margin"
+
 Where = Literal["general", "in domain"]
 Share = Annotated[float, Field(ge=0, le=1)]
+Between = tuple[Share, Share]
 
 
-def word(finding: Finding, alpha: float = 0.05) -> str:
-    """Say a verdict in the words of this audit: retained, lost, detectable but within the margin, unclear."""
-    if finding.verdict == Verdict.SAME and finding.p is not None and finding.p < alpha:
-        return "detectable but within the margin"
-    return WORDS[finding.verdict]
+def words(findings: Sequence[Finding]) -> dict[str, str]:
+    """Say the verdicts of forgetting in the words of this audit: retained, lost, unclear, and ``DETECTABLE``.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        Of one model. Those of other audits are passed over.
+
+    Returns
+    -------
+    dict of str to str
+        By id. ``DETECTABLE`` is what is the same, but moved by more than null copies of the base do and with a p below
+        alpha that is Holm's over the declared findings (one without a p counts as 1); nothing exploratory is called so.
+    """
+    mine = [one for one in findings if one.audit == "forgetting"]
+    declared = [one for one in mine if one.group is None]
+    adjusted = holm([1.0 if one.p is None else one.p for one in declared])
+    said = {one.id: WORDS[one.verdict] for one in mine}
+    for one, p in zip(declared, adjusted, strict=True):
+        above = abs((one.change or one.adapted).value) > (one.floor or 0.0)
+        if one.verdict == Verdict.SAME and above and p < one.alpha:
+            said[one.id] = DETECTABLE
+    return said
+
+
+def word(finding: Finding) -> str:
+    """Say the verdict of a finding that is a family by itself."""
+    return words([finding])[finding.id]
 
 
 class _Frozen(BaseModel):
@@ -43,9 +70,10 @@ class Flips(_Frozen):
         Its id.
     n, both, lost, gained, neither : int
         Items right on both sides, on the base only, on the adapted model only, and on none.
-    known_lost, known_gained : float or None
-        Shares of items that were known and no longer are, and the other way, with guesses taken out
-        (`audit.stats.true_flips`); for items with options only.
+    known_lost, known_gained : tuple of float, or None
+        Shares of items that were known and no longer are, and the other way, with guesses taken out: between what holds
+        if both sides guess independently (`audit.stats.true_flips`) and what holds if the adapted model repeats the
+        base's guesses; for items with options only.
 
     Examples
     --------
@@ -60,8 +88,8 @@ class Flips(_Frozen):
     lost: int
     gained: int
     neither: int
-    known_lost: Share | None = None
-    known_gained: Share | None = None
+    known_lost: Between | None = None
+    known_gained: Between | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -74,6 +102,8 @@ class Flips(_Frozen):
             raise ValueError(f"flips of {self.finding!r}: a count is below 0")
         if self.both + self.lost + self.gained + self.neither != self.n:
             raise ValueError(f"flips of {self.finding!r} do not add up to {self.n} items")
+        if any(ends is not None and ends[0] > ends[1] for ends in (self.known_lost, self.known_gained)):
+            raise ValueError(f"flips of {self.finding!r}: a share lies between its lower end and its upper one")
         return self
 
     @computed_field  # type: ignore[prop-decorator]
@@ -141,12 +171,16 @@ class FeatureDrift(_Frozen):
 
 
 class Strength(_Frozen):
-    """The adapted model at one strength between base (0) and adapted (1): what it gains, and what it forgets."""
+    """The adapted model at one strength between base (0) and adapted (1): what it gains, and what it forgets.
+
+    ``broken`` are the ids of the probes that the base answers and the model of this strength does not.
+    """
 
     alpha: Share
     task: Estimate
     gain: Estimate
     findings: list[Finding]
+    broken: list[str] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -156,9 +190,9 @@ class Strength(_Frozen):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def retained(self) -> bool:
-        """Whether every declared probe carries the word."""
+        """Whether every declared probe carries the word, and none is broken."""
         declared = [one for one in self.findings if one.group is None]
-        return bool(declared) and all(WORDS[one.verdict] == "retained" for one in declared)
+        return not self.broken and bool(declared) and all(WORDS[one.verdict] == "retained" for one in declared)
 
 
 def _without(data: object, *names: str) -> object:

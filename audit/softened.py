@@ -41,11 +41,12 @@ def soften_run(run: Path, alpha: float, out: Path | None = None) -> tuple[Path, 
     base = resolve(report.base.id, report.base.revision, packed[0] if packed else None)
     _refuse_other_files(base, report.base.files)
     inside = run / report.adapted.id
-    adapted = (
-        Source(str(inside), None, inside, file_hashes(inside), None) if inside.is_dir() else resolve(report.adapted.id)
-    )
+    trained = bool(report.adapted.seeds)  # here, and by this run: nowhere else
+    if trained and not inside.is_dir():
+        raise InputError(f"{inside}: the run's model is not there; soften needs the whole run folder")
+    adapted = Source(str(inside), None, inside, file_hashes(inside), None) if trained else resolve(report.adapted.id)
     _refuse_other_files(adapted, report.adapted.files)
-    named = inside.name if inside.is_dir() else "adapted"
+    named = inside.name if trained else "adapted"
     folder = out or run / "models" / f"{named}-at-{alpha:g}"
     with locked(run):
         return soften(base, adapted, alpha, folder), report

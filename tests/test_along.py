@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from audit.audits import Question
 from audit.items import passages
+from audit.items.general import Packs
 from audit.models import along, ask, network
 from audit.models.along import Read, drawn_places
 from audit.models.load import load_base, load_pair
 from audit.models.source import resolve
-from audit.models.text import TextView
-from audit.view import Item, NotMeasurable, record, remember, replay
+from audit.models.text import DoesNotFit, TextView
+from audit.recipe import Forgetting
+from audit.steps.probes import probes_of
+from audit.view import Item, NotMeasurable, fingerprint, record, remember, replay
 from tests import families
 
 Array = NDArray[np.float64]
@@ -296,6 +301,51 @@ def test_an_adapter_in_the_prompt_is_read_along_too(llama: Path, tmp_path: Path)
     assert np.exp(sketches[1]).sum(-1) == pytest.approx(np.ones((3, 8)), abs=1e-5)
 
 
+def test_a_reason_names_an_item_and_does_not_repeat_it(view: TextView, bert: Path) -> None:
+    secret = "my secret " * 200
+    some = [Item(id=n, cluster=n, prompt="Say", options=(" yes", o)) for n, o in (("a", " no"), ("b", secret))]
+    with pytest.raises(DoesNotFit, match="item 'b' has an option without tokens, or of more than the 255") as refused:
+        view.ask("option_log_likelihood", some)
+    assert "secret" not in str(refused.value)
+    assert refused.value.ids == {"b"}
+    assert pickle.loads(pickle.dumps(refused.value)).ids == {"b"}  # as ranks hand it on
+    silent = Item(id="p", cluster="p", pair=("It rains.", "\u200b\x01"))
+    encoder: Any = load_base(resolve(str(bert)), "encoder")
+    encoder._ids = lambda texts, **_: [[] if "\x01" in text else [1, 2] for text in texts]
+    with pytest.raises(NotMeasurable, match=r"^embedding: the text of item 'p' has no tokens$"):
+        encoder.ask("embedding", [silent])
+
+
+def test_a_choice_that_does_not_fit_leaves_the_others(llama: Path) -> None:
+    rng = np.random.default_rng(0)
+    words = (" ice", " rain", " the sun", " a cow")
+    items = [
+        Item(
+            id=str(n), cluster=str(n), prompt=f"It is {n} and", options=(o := tuple(rng.permutation(words))), label=o[0]
+        )
+        for n in range(40)
+    ]
+    long = items[3].model_copy(update={"options": (" ice" * 300, " rain"), "label": " rain"})
+    found = view_of(llama), view_of(llama)
+
+    def asked(some: list[Item]) -> list[Question]:
+        [probe] = [
+            one
+            for one in probes_of("causal", Packs(TEXTS, choices=some), Forgetting())
+            if one.name == "multiple choice"
+        ]
+        return probe.ask(*found)
+
+    [whole], [left] = asked(items[:3] + items[4:]), asked([*items[:3], long, *items[4:]])
+    assert np.array_equal(whole.base, left.base)
+    assert fingerprint(whole.items) == fingerprint(left.items)
+    assert left.note.endswith("1 of 40 items were left out: an option is longer than a side reads, or has no token.")
+    assert "left out" not in whole.note
+    many = [one.model_copy(update={"options": long.options, "label": " rain"}) for one in items[:21]]
+    with pytest.raises(DoesNotFit):
+        asked(many + items[21:])
+
+
 # --- turns ------------------------------------------------------------------------------------------------------------
 
 
@@ -341,23 +391,29 @@ def test_a_turn_longer_than_the_context_loses_its_beginning(llama: Path, chattin
     ("template", "reason"),
     [
         (None, "no chat template"),
-        ("{{ raise_exception('no user here') }}", "refuses the turn \\(no user here\\)"),
+        ("{{ raise_exception('no user here') }}", "refuses the turn of item 'a' \\(no user here\\)"),
+        ("{{ raise_exception('who asks ' + messages[0]['content']) }}", "refuses the turn of item 'a' \\(T"),
         ("{% for turn in messages %}{{ turn['content'] }}{% endfor %}", "and then something that ends it"),
-        ("{{ messages[0]['content'] }}", "does not write 'Frozen water.'"),
-        ("{% for turn in messages %}{{ turn['content'] | upper }}\n{% endfor %}", "does not write 'Frozen water.'"),
+        ("{{ messages[0]['content'] }}", "does not write the answer of item 'a'"),
+        (
+            "{% for turn in messages %}{{ turn['content'] | upper }}\n{% endfor %}",
+            "does not write the answer of item 'a'",
+        ),
         ("{{ messages | tojson }} {{ undefined.thing }}", "refuses the turn"),
     ],
 )
 def test_a_template_that_does_not_show_where_an_answer_ends(view: TextView, template: str, reason: str) -> None:
     view._tokenizer.chat_template = template
     some = [Item(id="a", cluster="a", prompt="What is ice?", options=("Frozen water.",))]
-    with pytest.raises(NotMeasurable, match=reason):
+    with pytest.raises(NotMeasurable, match=reason) as refused:
         view.ask("end_of_turn", some)
+    assert "Frozen" not in str(refused.value)  # which is published
+    assert "ice" not in str(refused.value)
 
 
 def test_an_answer_that_grows_together_with_its_end_is_not_guessed_at(view: TextView) -> None:
     view._tokenizer.chat_template = "{% for turn in messages %}{{ turn['content'] }}e end\n{% endfor %}"
-    with pytest.raises(NotMeasurable, match="the last token of 'it is th' holds a part of what ends it"):
+    with pytest.raises(NotMeasurable, match="the last token of the answer of item 'a' holds a part of what ends"):
         view.ask("end_of_turn", [Item(id="a", cluster="a", prompt="Who?", options=("it is th",))])
 
 
@@ -367,7 +423,7 @@ def test_a_turn_has_one_answer(chatting: TextView) -> None:
         chatting.ask("end_of_turn", [two])
     with pytest.raises(NotMeasurable, match="item 'long' is no prompt with one answer"):
         chatting.ask("end_of_turn", [LONG])
-    with pytest.raises(NotMeasurable, match="an answer is empty"):
+    with pytest.raises(NotMeasurable, match="the answer of item 'e' is empty"):
         chatting.ask("end_of_turn", [Item(id="e", cluster="e", prompt="a", options=(" ",))])
 
 

@@ -32,8 +32,12 @@ class Layers:
     kind: Kind = "encoder"
     labels: tuple[str, ...] = ()
     asked: list[int] = field(default_factory=list)
+    unread: frozenset[str] = frozenset()  # texts that are two unknown tokens; the others are two that are known
 
     def ask(self, question: str, items: Sequence[Item]) -> Array:
+        if question in ("token_ids", "unknown_tokens") and self.unread:
+            lost = np.array([item.text in self.unread for item in items])
+            return 2.0 * lost if question == "unknown_tokens" else np.where(lost, 0.0, 1.0)[:, None].repeat(2, axis=1)
         rows = np.stack([self.vectors[item.text or ""] for item in items])
         if question != ("layer_means" if rows.ndim == 3 else "embedding"):
             raise NotMeasurable(question, "not here")
@@ -175,6 +179,20 @@ def test_order_names_and_repetition_say_nothing() -> None:
     shuffled = [again[row] for row in np.random.default_rng(2).permutation(100)]
     assert feature_drift(*sides, shuffled, "general") == feature_drift(*sides, items, "general")
     assert set(sides[0].asked) == {50}
+
+
+def test_texts_that_the_base_cannot_read_do_not_count_as_features_that_stayed() -> None:
+    items = texts(50)
+    rows = normal(50, 8)
+    moved = rows + np.r_[np.zeros((20, 8)), normal(30, 8, seed=1)]
+    blind, adapted = layers(items, rows), layers(items, moved)
+    blind.unread = frozenset(item.text or "" for item in items[:20])
+    assert feature_drift(blind, adapted, items, "general") == feature_drift(
+        layers(items, rows), adapted, items[20:], "general"
+    )
+    blind.unread = frozenset(item.text or "" for item in items[:26])
+    with pytest.raises(NotMeasurable, match="cannot read 26 of 50 items"):
+        feature_drift(blind, adapted, items, "general")
 
 
 def test_many_items_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:

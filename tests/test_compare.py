@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
@@ -224,6 +225,24 @@ def test_what_an_outcome_rests_on(change: dict[str, Any], outcome: str) -> None:
     assert Difference(**{**fields, **change}).outcome == outcome
 
 
+def test_a_run_that_lacks_a_probe_dominates_no_run_that_has_it(tmp_path: Path) -> None:
+    """On what is common ``mute`` is the better one: it lost nothing, for it no longer answers the other probe."""
+    hard = run(tmp_path / "hard", first(300), {"choices": first(120), "probe": first(0)})
+    mute = run(tmp_path / "mute", first(300), {"choices": first(4)}, broken=["forgetting/probe"])
+    unasked = run(tmp_path / "unasked", first(300), {"choices": first(4)})
+    found = compare([hard, mute])
+    assert [found.outcome("mute", "hard", axis) for axis in found.axes] == ["same", "better"]
+    assert (found.dominated["hard"], found.frontier) == ([], ["hard", "mute"])
+    assert found.left_out[0].reason == "not answered by the adapted model of mute, though by its base"
+    assert any("dominates no run that may have retained it" in limit for limit in found.limits)
+    assert compare([hard, unasked]).dominated["hard"] == []
+    both = compare([mute, run(tmp_path / "other", first(300), {"choices": first(120)}, broken=["forgetting/probe"])])
+    assert both.dominated == {"mute": [], "other": ["mute"]}  # as bad as can be, both
+    assert compare([hard, mute, unasked]).dominated == {"hard": [], "mute": [], "unasked": []}
+    lost = run(tmp_path / "lost", first(300), {"choices": first(120)}, broken=["forgetting/probe"])
+    assert compare([lost, unasked]).dominated == {"lost": ["unasked"], "unasked": []}  # it is no worse, whatever it is
+
+
 # --- paired or not ----------------------------------------------------------------------------------------------------
 
 
@@ -361,9 +380,9 @@ def test_runs_of_one_name_go_by_their_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"base": {"id": "other"}}, "the base is 'other', in .*one it is 'base'; compare runs of one base"),
+        ({"base": {"id": "other", "files": {}}}, "the base is 'other', in .*one it is 'base'; compare runs of one"),
         ({"base": {"files": {"model": "c" * 64}}}, "the sha256 of the base's model is 'cccccccccccc', in .* 'bbbbbb"),
-        ({"base": {"revision": "1a"}}, "the revision of the base is '1a', in .* it is None"),
+        ({"base": {"revision": "1a", "files": {}}}, "the revision of the base is '1a', in .* it is None"),
         ({"task": {"metric": "f1"}}, "the task metric is 'f1'"),
         ({"provenance": {"data": [{"fingerprint": "e" * 64, "test": N}]}}, "fingerprint of the task's data is 'eeee"),
         ({"findings": []}, "two: forgetting was not measured; run its recipe with"),
@@ -412,10 +431,12 @@ def test_the_command_prints_the_frontier_and_writes_it(tmp_path: Path, capsys: p
         "hard: dominated by mild",
         "forgetting/choices",
         "hard at 0.5",
-        "worse",
+        "lost",
+        "retained",
         "gain",
     ):
         assert piece in printed
+    assert "worse" not in printed.split("Bonferroni")[0]
     written = json.loads((out / "compare.json").read_text())
     assert written["frontier"] == ["mild"]
     assert Frontier.model_validate(written) == compare([mild, hard])
@@ -423,3 +444,19 @@ def test_the_command_prints_the_frontier_and_writes_it(tmp_path: Path, capsys: p
     assert json.loads(capsys.readouterr().out)["dominated"] == {"mild": [], "hard": ["mild"]}
     assert called("compare", str(mild), "--out", str(out)) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_base_that_was_moved_is_the_same_base(tmp_path: Path) -> None:
+    files = {"model": "b" * 64}
+    runs = [run(tmp_path / "one", first(80), probes(4))]
+    moved = BaseModelRecord(id="/elsewhere/base", revision=None, kind="encoder", license=None, files=files)
+    runs.append(run(tmp_path / "two", first(70), probes(8), base=moved))
+    assert len(compare(runs).runs) == 2
+
+
+def test_evidence_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    runs = [run(tmp_path / "one", first(80), probes(4)), run(tmp_path / "two", first(70), probes(8))]
+    for content in (b"not parquet", pd.DataFrame({"arm": ["adapted"]}).to_parquet()):
+        (tmp_path / "two" / "stages" / "task" / "evidence.parquet").write_bytes(content)
+        with pytest.raises(InputError, match=r"evidence\.parquet: not the evidence of a stage"):
+            compare(runs)

@@ -215,14 +215,19 @@ def test_precision_on_disk_is_no_drift_where_the_numbers_are_kept(bert: Path, tm
     assert 0 < rounded.relative < 2**-8  # half of the spacing of 8 bits
 
 
-def test_embeddings_that_grew_are_compared_where_both_have_rows(llama: Path, tmp_path: Path) -> None:
+def test_rows_of_embeddings_that_grew_moved_from_nothing(llama: Path, tmp_path: Path) -> None:
     def grow(weights: Weights) -> None:
         table = weights["model.embed_tokens.weight"]
         weights["model.embed_tokens.weight"] = torch.cat([table, torch.ones(7, table.shape[1])])
         weights["lm_head.weight"] = torch.cat([weights["lm_head.weight"], torch.ones(7, table.shape[1])])
 
     grown = changed(llama, tmp_path / "grown", grow)
-    assert still(drift(llama, grown, "causal"))
+    found = drift(llama, grown, "causal")
+    table = load_file(llama / "model.safetensors")["model.embed_tokens.weight"]
+    assert found["embeddings"].relative == pytest.approx((7 * table.shape[1]) ** 0.5 / float(table.norm()))
+    assert found["embeddings"].changed == pytest.approx(7 / (len(table) + 7))
+    assert not found.pop("embeddings").frozen
+    assert still(found)
     assert unshared(resolve(str(llama)), resolve(str(grown))) == (["head/lm_head.weight"], ["head/lm_head.weight"])
 
 

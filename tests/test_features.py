@@ -16,6 +16,7 @@ from audit.audits.forgetting.features import lost_neighbours, neighbours, probes
 from audit.audits.forgetting.masked import masked_text
 from audit.audits.forgetting.zero_shot import zero_shot
 from audit.errors import InputError
+from audit.finding import Estimate
 from audit.items import passages
 from audit.models.load import load_base
 from audit.models.source import resolve
@@ -30,11 +31,15 @@ class Space:
     """A view that looks up the vector of what an item says, and only that."""
 
     vectors: dict[str, Array]
+    unread: frozenset[str] = frozenset()  # texts that are two unknown tokens; the others are two that are known
     id: str = "space"
     kind: Kind = "sentence_encoder"
     labels: tuple[str, ...] = ()
 
     def ask(self, question: str, items: Sequence[Item]) -> Array:
+        if question in ("token_ids", "unknown_tokens") and self.unread:
+            lost = np.array([item.text in self.unread for item in items])
+            return 2.0 * lost if question == "unknown_tokens" else np.where(lost, 0.0, 1.0)[:, None].repeat(2, axis=1)
         if question not in ("embedding", "masked_log_likelihood"):
             raise NotMeasurable(question, "not here")
         return np.stack([self.vectors[item.text or item.image or ""] for item in items])
@@ -149,6 +154,41 @@ def test_one_probe_does_not_fit_two_widths() -> None:
     sides = space(items, classes_apart(items)), space(items, classes_apart(items, width=8))
     with pytest.raises(NotMeasurable, match="the sides have 16 and 8 features"):
         probes(*sides, items, name="topics", margin=0.05)
+
+
+def test_guessing_is_no_knowledge_of_the_base() -> None:
+    items = texts(90)
+    noise, told = np.random.default_rng(0).normal(size=(90, 8)), classes_apart(items)
+    for base, no_better in ((noise, True), (told, False)):
+        for found in probes(space(items, base), space(items, noise[:, : base.shape[1]] if no_better else told), items,
+                            name="topics", margin=0.05):  # fmt: skip
+            assert "Guessing the commonest class errs in 67%." in found.note
+            assert ("The base itself does no better than chance here" in found.note) == no_better
+
+
+# --- texts that the base cannot read ----------------------------------------------------------------------------------
+
+
+def test_texts_that_the_base_cannot_read_are_left_out_of_every_probe() -> None:
+    items = texts(90)
+    gone = frozenset(f"text {i}" for i in range(20))
+    rows = classes_apart(items)
+    reads, blind = space(items, rows), space(items, rows)
+    blind.unread = gone
+    nats = Space(dict.fromkeys(blind.vectors, np.array(-10.0)), gone)
+    for found in (
+        *probes(blind, reads, items, name="topics", margin=0.05),
+        *neighbours(blind, reads, items, margin=0.2),
+        *masked_text(nats, nats, items, margin=0.05),
+    ):
+        assert {item.text for item in found.items} == {item.text for item in items} - gone, found.id
+        assert "20 of 90 items were left out: the base's tokenizer cannot read them." in found.note
+    assert len(neighbours(reads, blind, items, margin=0.2)[0].items) == 90  # what the base reads is asked
+    blind.unread = frozenset(f"text {i}" for i in range(46))
+    with pytest.raises(NotMeasurable, match="cannot read 46 of 90 items"):
+        probes(blind, reads, items, name="topics", margin=0.05)
+    with pytest.raises(NotMeasurable, match="cannot read 46 of 90 items"):
+        neighbours(blind, reads, items, margin=0.2)
 
 
 # --- neighbours -------------------------------------------------------------------------------------------------------
@@ -273,6 +313,26 @@ def test_the_interval_of_neighbours_holds_the_truth() -> None:
     assert covered["own shares alone"] < 0.9
 
 
+@pytest.mark.parametrize("n", [22, 30])
+def test_neighbours_that_all_stay_are_no_variation(n: int) -> None:
+    items = texts(n)
+    view = space(items, np.random.default_rng(0).normal(size=(n, 5)))
+    [found] = findings(neighbours(view, view, items, margin=0.2), family="f")
+    assert found.method == "student-t over cluster means"
+    assert (found.change, found.p) == (Estimate(value=0.0), None)
+    assert found.verdict == ("same" if n >= 30 else "unclear")
+
+
+def test_that_neighbours_moved_at_all_is_no_detection() -> None:
+    items = texts(60)
+    known = np.random.default_rng(0).normal(size=(60, 5))
+    other = known + 0.1 * np.random.default_rng(1).normal(size=known.shape)
+    [found] = findings(neighbours(space(items, known), space(items, other), items, margin=0.9), family="f")
+    assert found.change is not None
+    assert found.change.low is not None
+    assert found.p is None
+
+
 # --- masked text, prompts, a real model -------------------------------------------------------------------------------
 
 
@@ -283,6 +343,10 @@ def test_masked_text_is_nats_a_byte_and_says_whose_head_reads() -> None:
     assert (found.base.tolist(), found.adapted.tolist()) == ([2.0], [3.0])  # five bytes in UTF-8
     assert found.id == "forgetting/masked_text/in domain"
     assert "the base's own masked-word head" in found.note
+    some = [Item(id=str(n), cluster=str(n), text=f"{n:02}") for n in range(10)]
+    sure = Space({item.text or "": np.array(0.0) for item in some})
+    [flat] = findings(masked_text(sure, sure, some, margin=0.05), family="f")
+    assert (flat.method, flat.change) == ("student-t over cluster means", Estimate(value=0.0))
     with pytest.raises(NotMeasurable, match="no text to mask"):
         masked_text(base, adapted, items[1:], margin=0.05)
 
@@ -294,9 +358,11 @@ def test_prompts_are_the_bases_on_both_sides() -> None:
     base = Space({**seen, "a cat": np.array([2.0, 0.0]), "a dog": np.array([0.0, 0.1])})
     turned = Space({**seen, "a cat": np.array([0.0, 2.0]), "a dog": np.array([0.1, 0.0])})  # its text tower only
     [found] = zero_shot(base, turned, images, prompts, margin=0.05)
+    assert found.note.endswith("Naming the commonest label errs in 50%.")
     assert not found.base.any()
     assert not found.adapted.any()
     [found] = zero_shot(turned, base, images, prompts, margin=0.05)
+    assert found.note.endswith("The base itself does no better than chance here: there is little to forget.")
     assert found.base.all()
     assert found.adapted.all()
     [planted] = zero_shot(base, Space({**seen, "3.png": np.array([1.0, 0.2])}), images, prompts, margin=0.05)

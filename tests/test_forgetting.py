@@ -10,19 +10,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from audit import relay
-from audit.audits import findings
+from audit.audits import Question, binary, findings
 from audit.audits.forgetting import Probe, compared
 from audit.audits.forgetting.choice import multiple_choice
+from audit.cli import _failed, _finish
 from audit.errors import InputError
-from audit.finding import Verdict
+from audit.finding import Finding, Verdict
+from audit.items.task import read_task
 from audit.models.null import COPIES
 from audit.models.text import TextView
+from audit.publish.card import render, sentence
+from audit.publish.forgetting import flips_sentence, forgetting_sentence
 from audit.recipe.reading import parse_recipe
 from audit.report import Report, load_report
-from audit.retention import allowed, word
-from audit.view import Item, replay
+from audit.retention import allowed, word, words
+from audit.view import Item, NotMeasurable, replay
 from tests import families, tiny
 from tests.test_laws import table as recorded_table
 
@@ -65,8 +70,26 @@ def test_planted_flips_are_counted_one_by_one() -> None:
     assert flips.negative_flip_rate == 0.2
     assert flips.compatibility == pytest.approx(38 / 50)
     # 12/60 · 4/3 - 6/60 · 4/9, and 4/60 · 4/3 - 6/60 · 4/9: an item is known, or guessed with 1 in 4
-    assert flips.known_lost == pytest.approx(0.2 * 4 / 3 - 0.1 * 4 / 9)
-    assert flips.known_gained == pytest.approx(4 / 60 * 4 / 3 - 0.1 * 4 / 9)
+    assert flips.known_lost == pytest.approx((0.2 * 4 / 3 - 0.1 * 4 / 9, 0.2 * 4 / 3))
+    assert flips.known_gained == pytest.approx((4 / 60 * 4 / 3 - 0.1 * 4 / 9, 4 / 60 * 4 / 3))
+
+
+@pytest.mark.parametrize("repeats", [0.0, 1.0])
+def test_what_was_known_and_is_lost_lies_between_both_ends_however_guesses_go(repeats: float) -> None:
+    """Drawn: of 6,000 questions the base knows 30 %, the adapted model a third of those fewer; the rest is guessed."""
+    rng, n = np.random.default_rng(0), 6_000
+    known, still = np.arange(n) < 0.3 * n, np.arange(n) < 0.2 * n
+    guess, other = rng.random((2, n)) < 0.25
+    was, now = known | guess, still | np.where(rng.random(n) < repeats, guess | known & other, other)
+    now = np.where(known & ~still, other, now)  # what was known was not guessed: nothing is there to repeat
+    items = questions(n)
+    base, adapted = (answered(items, np.flatnonzero(~side).tolist()) for side in (was, now))
+    [flips] = compared(base, adapted, asked_about(items)).flips
+    assert flips.known_lost is not None
+    assert flips.known_lost[int(repeats)] == pytest.approx(0.1, abs=0.015)
+    assert flips.known_lost[0] - 0.015 < 0.1 < flips.known_lost[1] + 0.015
+    said = f"between {100 * flips.known_lost[0]:.1f} and {100 * flips.known_lost[1]:.1f} % of all items were known"
+    assert said in flips_sentence(flips)
 
 
 def test_a_change_is_backward_transfer_with_its_sign_turned() -> None:
@@ -106,6 +129,157 @@ def test_a_detectable_loss_inside_the_margin_is_called_that() -> None:
     base, adapted = answered(items, ()), answered(items, range(12))  # .015 of 800, p = 2 · 2^-12
     [found] = compared(base, adapted, asked_about(items)).findings
     assert (found.verdict, word(found)) == ("same", "detectable but within the margin")
+
+
+def family(changes: dict[str, int], n: int = 800, floor: dict[str, float] | None = None) -> list[Finding]:
+    """Findings of n items each, of which so many are lost (below 0: gained)."""
+    asked = []
+    for name, moved in changes.items():
+        items = [Item(id=f"{name}{i}", cluster=f"{name}{i}", text=f"{name} {i}") for i in range(n)]
+        right, wrong = np.zeros(n), (np.arange(n) < abs(moved)).astype(float)
+        base, adapted = (right, wrong) if moved >= 0 else (wrong, right)
+        asked.append(Question("forgetting", name, "error rate", base, adapted, items, 0.05, name, by=binary))
+    return findings(asked, family="forgetting", floor=floor)
+
+
+def test_what_is_detectable_is_so_in_its_family_and_above_the_floor() -> None:
+    """Eight lost: p = 2 · 2^-8 = .0078; Holm over seven makes that .055, over six .047."""
+    loss = "detectable but within the margin"
+    rest = dict.fromkeys(("b", "c", "d", "e", "f"), 0)
+    assert words(family({"a": 8, **rest}))["forgetting/a"] == loss
+    assert words(family({"a": 8, **rest, "g": 0}))["forgetting/a"] == "retained"
+    assert words(family({"a": 8}))["forgetting/a"] == loss
+    assert words(family({"a": 8}, floor={"forgetting/a": 0.01}))["forgetting/a"] == "retained"
+    assert words(family({"a": 8}, floor={"forgetting/a": 0.009}))["forgetting/a"] == loss
+    [alone] = family({"a": 8})
+    assert words([alone.model_copy(update={"group": "area"})])["forgetting/a"] == "retained"
+
+
+def said_of(finding: Finding) -> str:
+    return forgetting_sentence(finding, word(finding))
+
+
+def test_the_floor_is_blamed_only_where_it_decides() -> None:
+    [inside] = family({"a": 4}, floor={"forgetting/a": 0.06})
+    assert (inside.verdict, inside.floored, inside.n_needed) == ("unclear", True, None)
+    assert "null copies of the base differ by up to 0.06, which is more than the margin of 0.05" in said_of(inside)
+    assert sentence(inside).startswith("Null copies of the base differ by up to 0.06")
+    [few] = family({"a": 1}, n=12, floor={"forgetting/a": 0.2})
+    assert (few.verdict, few.floored, few.n_needed) == ("unclear", False, None)
+    for said in (said_of(few), sentence(few)):
+        assert "12 clusters cannot decide at a margin of 0.05" in said
+        assert "copies" not in said
+        assert "would decide" not in said
+    [wanting] = family({"a": 1}, n=12)
+    assert wanting.n_needed is not None
+
+
+def test_a_harm_that_fell_did_not_grow() -> None:
+    [fell] = family({"a": -4})
+    assert (fell.verdict, said_of(fell)) == ("same", "**Retained**: the harm changed by less than 0.05.")
+
+
+# --- what only the base answers ---------------------------------------------------------------------------------------
+
+
+def test_what_the_adapted_model_does_not_answer_is_no_silence() -> None:
+    """A side without an answer is broken; two sides that answer, but not alike, cannot be compared."""
+    items = questions(60)
+    base, mute = answered(items, ()), replay(recorded_table({"log_likelihood": np.zeros(60)}, items), kind="causal")
+    found = compared(base, mute, asked_about(items))
+    assert (found.findings, found.broken) == ([], ["forgetting/multiple_choice"])
+    assert "multiple" not in found.limits[0].split(":")[0]
+    assert "the base answers, the adapted model does not: option_log_likelihood" in found.limits[0]
+    neither = compared(mute, base, asked_about(items))
+    assert (neither.broken, "was not measured" in neither.limits[0]) == ([], True)
+
+    def unlike(one: Any, other: Any) -> list[Question]:
+        if one is not other:
+            raise NotMeasurable("next_tokens", "the two sides split the texts into other tokens")
+        return multiple_choice(one, other, items, margin=0.05)
+
+    apart = compared(base, answered(items, (1,)), [Probe("next tokens", unlike)])
+    assert (apart.broken, "was not measured" in apart.limits[0]) == ([], True)
+
+
+@pytest.fixture(scope="module")
+def broken(tiny_causal: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    """A copy of a base, in which one token that only the general passages have is no number."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from audit.items.packs import read_choices, read_texts
+
+    folder = tmp_path_factory.mktemp("broken")
+    table = tiny.recipe(tiny_causal, kind="causal", audit={"forgetting": {"limit": 40, "floor": False}})
+    table["audit"]["forgetting"]["strengths"] = [0.5]
+    del table["adapt"]
+    recipe = parse_recipe(table, "tiny.toml")
+    tokenizer: Any = AutoTokenizer.from_pretrained(tiny_causal)
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_causal, dtype=torch.float32)
+    kept: set[int] = set()
+    for item in read_choices("shipped:choices", 40):
+        for text in (item.prompt or "", *(item.options or ())):
+            kept |= {*tokenizer(text)["input_ids"], *tokenizer(f"{item.prompt}{text}")["input_ids"]}
+    for item in read_task(recipe.task, recipe.columns).test:
+        for text in (item.text or "", recipe.task.prompt.replace("{text}", item.text or "")):
+            kept |= set(tokenizer(text)["input_ids"])
+    general = [token for item in read_texts("shipped:passages", 40) for token in tokenizer(item.text)["input_ids"]]
+    with torch.no_grad():
+        model.get_input_embeddings().weight[next(token for token in general if token not in kept)] = float("nan")
+    model.save_pretrained(folder / "adapted")
+    tokenizer.save_pretrained(folder / "adapted")
+    return folder / "run", relay.audit_model(
+        recipe, "# tiny", str(tiny_causal), str(folder / "adapted"), folder / "run"
+    )[0]
+
+
+def test_a_model_whose_answers_are_no_numbers_does_not_pass(
+    broken: tuple[Path, Report], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, report = broken
+    assert "forgetting/next_token" in report.broken
+    assert not set(report.broken) & {one.id for one in report.findings}
+    many = f"{len(report.broken)} probes that the base answers the adapted model does not"
+    card = (folder / "card.md").read_text()
+    assert f"; {many}.**" in card
+    assert "The base answers what these probes ask, the adapted model does not:" in card
+    for level in ("worse", "strict"):
+        assert set(report.broken) <= set(_failed(report, level))
+    capsys.readouterr()
+    with pytest.raises(typer.Exit):
+        _finish(report, folder, {}, "worse", False)
+    printed = capsys.readouterr()
+    assert many in printed.out
+    assert "gate: forgetting/next_token is broken" in printed.err
+    if report.curve:
+        assert report.curve[-1].broken == report.broken
+        assert not report.curve[-1].retained
+        assert report.curve[0].broken == []
+    data = json.loads((folder / "report.json").read_text())
+    data["broken"].append(report.findings[0].id)
+    with pytest.raises(ValueError, match="is called broken, but it was measured"):
+        Report.model_validate(data)
+
+
+# --- the card ---------------------------------------------------------------------------------------------------------
+
+
+def forgetting_of(card: str) -> str:
+    return card.split("## Forgetting")[1].split("## Negative transfer")[0]
+
+
+def test_areas_and_the_task_s_own_texts_have_tables_of_their_own(floored: tuple[Path, Report]) -> None:
+    groups = family({f"area {i}": 0 for i in range(9)} | {f"own {i}": 100 for i in range(8)})
+    groups = [
+        one.model_copy(update={"group": "in domain" if one.name.startswith("own") else one.name}) for one in groups
+    ]
+    card = forgetting_of(render(floored[1].model_copy(update={"findings": groups})))
+    own, areas = card.split("### The task's own texts")[1].split("### Areas of the general items")
+    assert (own.count("| lost |"), areas.count("| retained |")) == (8, 9)
+    assert "same" not in areas
+    for table in (own, areas):
+        assert "Benjamini-Hochberg" in table
 
 
 # --- the stage --------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ ALLOWED = {
     "origin": {"finding"},
     "savings": {"finding"},
     "scale": {"finding"},
-    "retention": {"finding"},
+    "retention": {"finding", "stats"},
     "audits": {"finding", "stats", "view", "probe", "origin", "savings", "scale", "retention"},
     "report": {"finding", "origin", "savings", "scale", "retention", "stages"},
     "publish": {"finding", "origin", "savings", "scale", "retention", "report"},

@@ -20,6 +20,7 @@ from audit.items import passages
 from audit.items.packs import read_choices, read_labelled, read_similarity, read_texts, read_turns
 from audit.items.reference import hub_rows
 from audit.items.rows import PACKS, read_rows
+from audit.view import read_items
 from tests.test_items import near_duplicates
 
 Rows = list[dict[str, Any]]
@@ -229,17 +230,20 @@ def test_sts_b_is_read_and_pairs_that_share_a_text_are_one_witness(score: str, t
 
 
 def test_labelled_rows_are_texts_or_images(tmp_path: Path) -> None:
+    picture, other = (str(tmp_path / f"{name}.png") for name in "ab")
+    for path in (picture, other):
+        Path(path).write_text(path)
     rows: Rows = [
         {"id": 1, "text": "Same.", "label": 0},
         {"id": 2, "sentence": "Other.", "image": None, "label": 1.0},
         {"id": 3, "text": "Same.", "label": 0},
-        {"id": 4, "image": "a.png", "label": "cat", "cluster": "film", "groups": {"light": "dim"}},
-        {"id": 5, "text": None, "image": "b.png", "label": "dog"},
+        {"id": 4, "image": picture, "label": "cat", "cluster": "film", "groups": {"light": "dim"}},
+        {"id": 5, "text": None, "image": other, "label": "dog"},
     ]
     items = read_labelled(write(tmp_path / "own.jsonl", rows))
     assert [item.label for item in items] == ["0", "1", "0", "cat", "dog"]
     assert [item.cluster for item in items] == ["1", "2", "1", "film", "5"]  # the same text is one witness
-    assert [item.image for item in items] == [None, None, None, "a.png", "b.png"]
+    assert [item.image for item in items] == [None, None, None, picture, other]
     assert items[3].groups == {"light": "dim"}
 
 
@@ -383,8 +387,66 @@ def test_one_label_and_one_grade_tell_nothing(tmp_path: Path) -> None:
         read_labelled(write(tmp_path / "own.jsonl", [LABELLED, {**LABELLED, "id": "b"}]))
     with pytest.raises(InputError, match="every pair has the score 1; graded pairs differ"):
         read_similarity(write(tmp_path / "own.jsonl", [PAIR, {**PAIR, "id": "b"}]))
-    with pytest.raises(InputError, match="every item is labelled 'past'"):
-        read_labelled("shipped:tenses", 1)
+
+
+def test_a_limit_is_not_a_fault_of_the_pack(tmp_path: Path) -> None:
+    """Nine rows whose first and last have the same label and score, of which two are asked."""
+    rows: Rows = [{**LABELLED, **PAIR, "id": n, "label": "yn"[n % 2], "score": n % 2} for n in range(9)]
+    for n, row in enumerate(rows):
+        row.update(first=f"First {n}.", second=f"Second {n}.", text=f"Text {n}.")
+    name = write(tmp_path / "own.jsonl", rows)
+    assert [item.label for item in read_labelled(name, 2)] == ["n", "y"]
+    assert read_similarity(name, 2)[1].tolist() == [0.0, 1.0]
+    assert len(read_labelled("shipped:question_kinds", 1)) == len(read_similarity(name, 1)[0]) == 1
+    assert [item.id for item in read_labelled(name)] == [str(n) for n in range(9)]
+
+
+def test_the_same_content_is_one_witness(tmp_path: Path) -> None:
+    """As if eight questions, written ten times, were eighty."""
+    again: Rows = [{"cluster": f"c{n}", "id": str(n)} for n in range(80)]
+    choices = [{**row, "prompt": f"{n % 8} is", "options": [" a", " b"][:: 1 - n // 8 % 2 * 2], "answer": " a"}
+               for n, row in enumerate(again)]  # fmt: skip
+    texts = [{**row, "text": f"Text {n % 8}.", "label": str(n % 2)} for n, row in enumerate(again)]
+    turns = [{**row, "prompt": f"{n % 8}?", "answer": "Yes."} for n, row in enumerate(again)]
+    for read, rows in ((read_choices, choices), (read_labelled, texts), (read_texts, texts), (read_turns, turns)):
+        items = read(write(tmp_path / "own.jsonl", rows))
+        assert [item.cluster for item in items] == [f"c{n % 8}" for n in range(80)], read.__name__
+
+
+def test_what_stands_in_two_clusters_joins_them(tmp_path: Path) -> None:
+    said = [("a", "One."), ("a", "Two."), ("b", "Two."), ("b", "Three."), ("c", "Four."), ("d", "Five.")]
+    rows = [{"id": n, "cluster": c, "text": t, "label": n % 2} for n, (c, t) in enumerate(said)]
+    assert [item.cluster for item in read_labelled(write(tmp_path / "own.jsonl", rows))] == [*"aaaacd"]
+    other_options = [{**CHOICE, "id": n, "options": [" wet", f" {n}"]} for n in range(2)]
+    assert [item.cluster for item in read_choices(write(tmp_path / "c.jsonl", other_options))] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("read", "row"),
+    [
+        (read_choices, {**CHOICE, "answer": "x" * 10**7}),
+        (read_choices, {**CHOICE, "options": "x" * 10**7}),
+        (read_turns, {**TURN, "prompt": ["x" * 10**7]}),
+        (read_turns, {**TURN, "id": "x" * 10**7, "answer": ""}),
+        (read_turns, {"x" * 10**7: 1}),
+        (read_similarity, {**PAIR, "score": "x" * 10**7}),
+    ],
+)
+def test_an_error_about_a_long_value_is_short(read: Reader, row: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        read(write(tmp_path / "own.jsonl", [row]))
+    assert len(str(refused.value)) < 500
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json"])
+def test_what_is_nested_without_end_is_one_line(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"own.{ending}"
+    path.write_text("[" * 10**6)
+    with pytest.raises(InputError, match=f"cannot be read as {ending} \\("):
+        read_turns(str(path))
+    with pytest.raises(InputError, match="not JSON lines or parquet"):
+        read_items(path)
 
 
 @pytest.mark.parametrize(

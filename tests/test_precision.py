@@ -45,6 +45,8 @@ def test_what_precision_changes_is_the_floor(kind: str, tmp_path: Path, request:
         assert one.change.value == 0.0
     if kind == "causal":
         assert 0 < floors["forgetting/general_text"] < 0.01
+        # no choice flipped: the floor is what the copy shows, which is nothing, not what 60 questions could not exclude
+        assert floors["forgetting/multiple_choice"] == 0.0
 
 
 def test_a_change_as_small_as_rounding_is_not_a_finding(tmp_path: Path) -> None:

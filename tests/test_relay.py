@@ -243,7 +243,7 @@ def test_own_items_replace_the_shipped_ones(finished: tuple[Path, Report], tiny_
     mine = list(passages()[:36])
     report = audited(tiny_encoder, finished[0] / "models" / "seed-0", tmp_path / "mine", general=mine)
     asked = {one.name: one.n_items for one in report.findings if one.audit == "forgetting" and one.group is None}
-    assert asked["passages/refit_probe"] == 36
+    assert asked["general/refit_probe"] == 36  # items that were given have no other name
     assert asked["neighbours"] == 36
 
 

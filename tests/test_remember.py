@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from audit.errors import InputError
 from audit.items import passages
-from audit.view import Item, View, remember
+from audit.view import Item, View, fingerprint, remember
 
 TEXTS = list(passages()[:9])
 
@@ -109,6 +110,25 @@ def test_an_image_that_changed_is_asked_again(inner: Counting, view: View, tmp_p
         picture.write_bytes(content)
         view.ask("embedding", [item])
         assert inner.asked == asked
+
+
+def test_other_pixels_at_the_same_path_are_other_items(tmp_path: Path) -> None:
+    picture, elsewhere = tmp_path / "picture.png", tmp_path / "moved.png"
+    item = Item(id="a", cluster="a", image=str(picture))
+    picture.write_bytes(b"one")
+    elsewhere.write_bytes(b"one")
+    before = fingerprint([item])
+    assert fingerprint([item.model_copy(update={"image": str(elsewhere)})]) == before
+    assert fingerprint([item.model_copy(update={"label": "cat"})]) != before
+    picture.write_bytes(b"two")
+    assert fingerprint([item]) != before
+
+
+@pytest.mark.parametrize("name", ["none.png", "a folder", "\0.png"])
+def test_an_image_that_cannot_be_read_is_one_line(name: str, view: View, tmp_path: Path) -> None:
+    (tmp_path / "a folder").mkdir()
+    with pytest.raises(InputError, match=r"^item 'a': the image '.*' cannot be read \(.+\)$"):
+        view.ask("embedding", [Item(id="a", cluster="a", image=str(tmp_path / name))])
 
 
 def test_where_nothing_can_be_kept_the_model_still_answers(inner: Counting, tmp_path: Path) -> None:

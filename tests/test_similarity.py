@@ -30,11 +30,17 @@ class Space:
     """A view that looks up the vectors of both texts of a pair."""
 
     vectors: dict[str, Array]
+    unread: frozenset[str] = frozenset()  # texts that are two unknown tokens; the others are two that are known
     id: str = "space"
     kind: Kind = "sentence_encoder"
     labels: tuple[str, ...] = ()
 
     def ask(self, question: str, items: Sequence[Item]) -> Array:
+        if question in ("token_ids", "unknown_tokens") and self.unread:
+            lost = np.array([item.text in self.unread for item in items])
+            return 2.0 * lost if question == "unknown_tokens" else np.where(lost, 0.0, 1.0)[:, None].repeat(2, axis=1)
+        if question != "embedding":
+            raise NotMeasurable(question, "not here")
         return np.stack([[self.vectors[text] for text in item.pair or ()] for item in items])
 
     def treatment(self, question: str, items: Sequence[Item]) -> str:
@@ -166,6 +172,24 @@ def test_grades_that_rank_nothing_are_refused() -> None:
         similarity(view, view, items, [1.0], margin=0.05)
 
 
+def test_pairs_of_which_a_text_cannot_be_read_are_left_out() -> None:
+    items = pairs(40)
+    grades = np.linspace(-0.9, 0.9, 40)
+    cosines = grades**2 + 0.001 * grades - 0.4  # falls, and rises about as far
+    view = at_cosines(items, cosines)
+    view.unread = frozenset({"left 3", "right 5", "right 3"})
+    [found] = similarity(view, view, items, grades, margin=0.05)
+    assert {item.id for item in items} - {item.id for item in found.items} == {"p3", "p5"}
+    assert found.compared().base.value == pytest.approx(
+        1 - float(stats.spearmanr(np.delete(cosines, [3, 5]), np.delete(grades, [3, 5])).statistic)
+    )
+    assert "2 of 40 items were left out" in found.note
+    assert "The base itself does no better than chance here" in found.note
+    [known] = similarity(at_cosines(items, grades), view, items, grades, margin=0.05)
+    assert "have nothing to do with the scores make 1." in known.note
+    assert "no better than chance" not in known.note
+
+
 # --- retrieval --------------------------------------------------------------------------------------------------------
 
 
@@ -192,8 +216,16 @@ def test_planted_misses_are_found_one_by_one(monkeypatch: pytest.MonkeyPatch) ->
     }
     assert found.compared().method == "tango score"
     assert "Chance misses 97.5%." in found.note
+    assert "no better than chance" not in found.note
+    [blind] = retrieval(found_at(items, [0] * 40), sides[1], items, margin=0.05)
+    assert "The base itself does no better than chance here: there is little to forget." in blind.note
     monkeypatch.setattr(module, "BLOCK", 7)
     assert retrieval(*sides, items, margin=0.05)[0].adapted.tolist() == found.adapted.tolist()
+    sides[0].unread = frozenset({"Opening 2!", "Then 4. And more 4."})
+    [read] = retrieval(*sides, items, margin=0.05)
+    assert {item.id for item in found.items} - {item.id for item in read.items} == {"s2/parts", "s4/parts"}
+    assert "2 of 40 items were left out" in read.note
+    assert "of 38 to its first sentence" in read.question
 
 
 def test_a_model_that_says_the_same_of_everything_finds_nothing() -> None:

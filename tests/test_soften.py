@@ -111,6 +111,13 @@ def test_what_was_frozen_stays_bit_for_bit(full: tuple[Source, Source], tmp_path
         assert torch.equal(weights(soften(full[0], adapted, alpha, tmp_path / f"{alpha}"))[f"bert.{name}"], ours[name])
 
 
+def test_a_softened_model_says_what_it_is(full: tuple[Source, Source], tmp_path: Path) -> None:
+    folder = soften(*full, 0.3, tmp_path / "soft")
+    said = json.loads((folder / "softened.json").read_text())
+    assert (said["alpha"], said["base"]) == (0.3, full[0].id)
+    assert not (folder / "seconds").exists()  # how long the stage took that made the other
+
+
 def test_a_ruined_model_at_0_is_the_base(full: tuple[Source, Source], tmp_path: Path) -> None:
     """0 x infinity is no number: the ends are copied, not computed."""
     name = "embeddings.LayerNorm.weight"
@@ -127,8 +134,9 @@ def test_half_precision_is_computed_in_float32(full: tuple[Source, Source], tmp_
     soft, ours = weights(soften(full[0], adapted, 0.3, tmp_path / "soft")), weights(full[0].folder)
     for bare, tensor in ours.items():
         theirs = weights(adapted.folder)[f"bert.{bare}"]
-        assert soft[f"bert.{bare}"].dtype == torch.bfloat16
-        assert torch.equal(soft[f"bert.{bare}"], torch.lerp(tensor, theirs.float(), 0.3).bfloat16())
+        assert torch.equal(soft[f"bert.{bare}"], torch.lerp(tensor, theirs.float(), 0.3))  # as fine as the base's file
+    at_base = weights(soften(full[0], adapted, 0, tmp_path / "base"))
+    assert all(torch.equal(at_base[f"bert.{bare}"], tensor) for bare, tensor in ours.items())
 
 
 def test_shards_are_read_and_written_one_by_one(full: tuple[Source, Source], tmp_path: Path) -> None:
@@ -143,7 +151,7 @@ def test_shards_are_read_and_written_one_by_one(full: tuple[Source, Source], tmp
         assert len(list(folder.glob("*.safetensors"))) > 2
     whole = weights(soften(*full, 0.3, tmp_path / "whole"))
     soft = soften(at(parts[0]), at(parts[1]), 0.3, tmp_path / "soft")
-    assert sorted(path.name for path in soft.iterdir()) == sorted(path.name for path in parts[1].iterdir())
+    assert {path.name for path in soft.iterdir()} == {path.name for path in parts[1].iterdir()} | {"softened.json"}
     assert weights(soft).keys() == whole.keys()
     assert all(torch.equal(tensor, whole[name]) for name, tensor in weights(soft).items())
 
@@ -172,19 +180,30 @@ def test_weights_that_are_saved_twice_stay_tied(llama: Path, tmp_path: Path) -> 
 
 
 def test_a_sentence_encoder_keeps_its_modules(tmp_path: Path) -> None:
+    """Two dense layers call their tensors alike."""
     pytest.importorskip("sentence_transformers")
     base = families.sentence(tmp_path / "base", dense=16)
+    modules = json.loads((base / "modules.json").read_text())
+    inner = next(path.parent.name for path in base.glob("*/model.safetensors") if "Dense" in path.parent.name)
+    (base / "modules.json").write_text(json.dumps([*modules, {**modules[-1], "path": "9_Dense"}]))
+    shutil.copytree(base / inner, base / "9_Dense")
+    shifted(base / "9_Dense", 5)
     adapted = tmp_path / "adapted"
     shutil.copytree(base, adapted)
-    inner = next(path.parent.name for path in base.glob("*/model.safetensors") if "Dense" in path.parent.name)
-    for file in (adapted / "model.safetensors", adapted / inner / "model.safetensors"):
-        save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file, metadata={"format": "pt"})
+    for place in (".", inner, "9_Dense"):
+        shifted(adapted / place, 1)
     soft = soften(at(base), at(adapted), 0.5, tmp_path / "soft")
-    for place in (".", inner):
+    for place in (".", inner, "9_Dense"):
         for name, tensor in weights(base / place).items():
             assert torch.allclose(weights(soft / place)[name], tensor + 0.5, atol=1e-6), name
     assert json.loads((soft / "modules.json").read_text()) == json.loads((base / "modules.json").read_text())
-    assert file_hashes(soft).keys() == file_hashes(base).keys()
+    assert file_hashes(soft).keys() == file_hashes(base).keys() | {"softened.json"}
+
+
+def shifted(folder: Path, shift: float) -> None:
+    """Add a number to every tensor of a file."""
+    tensors = {name: tensor + shift for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def test_a_dense_layer_that_only_the_base_has_asks_for_nothing(tmp_path: Path) -> None:
@@ -192,10 +211,18 @@ def test_a_dense_layer_that_only_the_base_has_asks_for_nothing(tmp_path: Path) -
     base = families.sentence(tmp_path / "base", dense=16)
     adapted = tmp_path / "adapted"
     shutil.copytree(base, adapted, ignore=shutil.ignore_patterns("[0-9]_*", "modules.json"))
-    theirs = {name: tensor + 1 for name, tensor in weights(base).items()}
-    save_file(theirs, adapted / "model.safetensors", metadata={"format": "pt"})
+    shifted(adapted, 1)
     soft = weights(soften(at(base), at(adapted), 0.5, tmp_path / "soft"))
     assert all(torch.allclose(soft[name], tensor + 0.5, atol=1e-6) for name, tensor in weights(base).items())
+
+
+def test_a_pooler_that_one_side_lacks_asks_for_nothing(full: tuple[Source, Source], tmp_path: Path) -> None:
+    def without(tensors: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in tensors if "pooler" in name]:
+            del tensors[name]
+
+    adapted = edited(full, tmp_path / "adapted", without)
+    assert weights(soften(full[0], adapted, 0.5, tmp_path / "soft")).keys() == weights(adapted.folder).keys()
 
 
 def test_a_head_beside_a_body_without_its_prefix_is_the_same_head(llama: Path, tmp_path: Path) -> None:

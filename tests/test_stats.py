@@ -242,3 +242,10 @@ def test_proportions_and_counts_are_checked() -> None:
             tango(b, c, 5)
     with pytest.raises(ValueError, match="margin"):
         clusters_needed(1.0, -0.1)
+
+
+def test_thousands_of_flips_one_way_leave_a_p_above_0() -> None:
+    found = compare(np.zeros(5000), np.ones(5000), [str(n) for n in range(5000)])
+    p = found.p_value()
+    assert p is not None
+    assert 0 < p < 1e-300

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ import torch
 from safetensors.torch import load_file
 
 from audit import relay
+from audit.audits import Question, binary, findings
 from audit.errors import InputError
 from audit.finding import Estimate, Finding
 from audit.items.task import read_task
-from audit.publish.forgetting import strength_said
+from audit.publish.forgetting import strength_said, strength_sentence, strength_table
 from audit.recipe import Recipe, parse_recipe
 from audit.report import Report
-from audit.retention import Strength
+from audit.retention import Strength, allowed
 from audit.softened import soften_run
+from audit.view import Item
 from tests import tiny
 from tests.test_cli import called
 
@@ -206,6 +209,76 @@ def test_what_is_said_of_a_strength(full: tuple[Path, Report]) -> None:
         return strength_said([Strength(alpha=0.5, task=gain, gain=gain, findings=list(findings))], 0.5)
 
     opening = "At strength 0.5 the task changes by +0.100 [+0.050, +0.150] over the base"
-    assert said() == f"{opening}; no probe of forgetting was asked there."
-    assert said(probe.model_copy(update={"n_clusters": 4})) == f"{opening}; {probe.id} is unclear."
+    assert said() == f"{opening}; no probe of forgetting was asked."
+    few = said(probe.model_copy(update={"n_clusters": 4, "margin": 1.0}))
+    assert few.startswith(f"{opening}; {probe.id.removeprefix('forgetting/')} is unclear (4 clusters cannot decide at")
     assert said(probe.model_copy(update={"margin": 1.0})) == f"{opening}, and everything declared is retained."
+
+
+# --- what is said of a curve ------------------------------------------------------------------------------------------
+
+
+def asked(name: str, lost: int, n: int = 800, floor: float | None = None) -> Finding:
+    items = [Item(id=f"q{i}", cluster=f"q{i}", text=f"question {i}") for i in range(n)]
+    scores = np.zeros(n), (np.arange(n) < lost).astype(float)
+    question = Question("forgetting", name, "error rate", *scores, items, 0.05, name, by=binary)
+    [found] = findings([question], family="forgetting", floor=None if floor is None else {question.id: floor})
+    return found
+
+
+def at(alpha: float, *found: Finding, broken: Sequence[str] = ()) -> Strength:
+    gain = Estimate(value=0.1, low=0.05, high=0.15)
+    return Strength(alpha=alpha, task=gain, gain=gain, findings=list(found), broken=list(broken))
+
+
+KEPT, LOST, FEW = asked("a", 0), asked("a", 200), asked("a", 0, n=12)
+ABOVE = asked("a", 0, floor=0.3)
+
+
+def test_a_strength_with_a_broken_probe_retains_nothing_worth_the_word() -> None:
+    assert at(1, KEPT).retained
+    assert not at(1, KEPT, broken=["forgetting/b"]).retained
+    assert allowed([at(0, KEPT), at(0.5, KEPT, broken=["forgetting/b"]), at(1, KEPT)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("points", "pieces", "absent"),
+    [
+        ([at(0, KEPT), at(1, KEPT)], ["retained at full strength"], "At strength"),
+        ([at(0, KEPT), at(0.5, KEPT)], ["retained at every strength that was asked, up to 0.5"], "full"),
+        ([at(0, ABOVE), at(1, ABOVE)], ["a is unclear (null copies of the base differ by up to 0.3"], "few"),
+        ([at(0, FEW), at(1, FEW)], ["smallest strength asked, 0,", "(12 clusters cannot decide"], "copies"),
+        ([at(0), at(1)], ["no probe of forgetting was asked"], "clusters"),
+        (
+            [at(0, KEPT), at(0.25, LOST), at(0.5, KEPT), at(1, LOST)],
+            [
+                "at 0, the base's own",
+                "At strength 0.25 not everything is: a is lost.",
+                "At 0.5 everything is retained again",
+            ],
+            "clusters",
+        ),
+        (
+            [at(1, LOST), at(0.5, KEPT, broken=["forgetting/b"]), at(0.25, KEPT), at(0, KEPT)],
+            ["Up to strength 0.25", "gains +0.100", "At strength 0.5 not everything is: b is not answered."],
+            "again",
+        ),
+    ],
+)
+def test_the_reason_why_no_more_strength_is_allowed_comes_from_the_findings(
+    points: list[Strength], pieces: list[str], absent: str
+) -> None:
+    said = strength_sentence(points)
+    for piece in pieces:
+        assert piece in said
+    assert absent not in said
+
+
+def test_cells_of_the_strength_table_stand_under_their_own_probe() -> None:
+    two = asked("b", 200)
+    names, rows = strength_table([at(0, KEPT, two), at(0.5, two), at(1, KEPT, broken=["forgetting/b", "forgetting/c"])])
+    assert names == ["a", "b", "c"]
+    first, middle, last = (cells for _, cells in rows)
+    assert (first[0][-8:], first[1][-4:], first[2]) == ("retained", "lost", "not measured")
+    assert (middle[0], middle[1]) == ("not measured", first[1])
+    assert (last[0], last[1:]) == (first[0], ["not answered", "not answered"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -45,7 +46,7 @@ def soften(base: Source, adapted: Source, alpha: float, folder: Path) -> Path:
         0 is the base, bit for bit, under the heads that only the adapted model has; 1 is the adapted model.
     folder : Path
         Must not exist; it appears whole or not at all. Config, tokenizer and all else of the adapted folder are copied,
-        but weights in other formats and inner folders that belong to no module.
+        but weights in other formats and inner folders that belong to no module; ``softened.json`` says what it is.
 
     Returns
     -------
@@ -62,7 +63,7 @@ def soften(base: Source, adapted: Source, alpha: float, folder: Path) -> Path:
     -----
     Of a checkpoint, theta = (1 - alpha) theta_0 + alpha theta_1 for every tensor that both sides have (WiSE-FT,
     Wortsman et al., arXiv 2109.01903). Of a LoRA, B is multiplied by alpha, which scales its update B·A. Both are
-    computed in float32 and kept in the precision of the adapted file. One file of weights is in memory at a time.
+    computed in float32 and kept in the finer precision of the two files. One file of weights is in memory at a time.
     """
     if not 0 <= alpha <= 1:
         raise InputError(f"alpha = {alpha:g}: a strength lies between 0 (the base) and 1 (the adapted model)")
@@ -76,6 +77,8 @@ def soften(base: Source, adapted: Source, alpha: float, folder: Path) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-"))
     try:
         (_scaled if is_adapter(adapted) else _interpolated)(base, adapted, alpha, temporary)
+        said = {"alpha": alpha, "base": base.id, "revision": base.revision, "adapted": Path(adapted.id).name}
+        (temporary / "softened.json").write_text(json.dumps(said))
         os.chmod(temporary, 0o755)
         _sync(temporary)
         os.replace(temporary, folder)
@@ -86,7 +89,7 @@ def soften(base: Source, adapted: Source, alpha: float, folder: Path) -> Path:
 
 
 def between(base: torch.Tensor, adapted: torch.Tensor, alpha: float) -> torch.Tensor:
-    """Interpolate one tensor, in the precision of the adapted one; whole numbers are the adapted ones.
+    """Interpolate one tensor, in the finer precision of the two; whole numbers are the adapted ones.
 
     Examples
     --------
@@ -95,10 +98,11 @@ def between(base: torch.Tensor, adapted: torch.Tensor, alpha: float) -> torch.Te
     """
     if alpha == 1 or not adapted.is_floating_point():
         return adapted
+    finer = torch.promote_types(base.dtype, adapted.dtype)
     if alpha == 0:
-        return base.to(adapted.dtype)
-    wide = torch.promote_types(adapted.dtype, torch.float32)
-    return torch.lerp(base.to(wide), adapted.to(wide), alpha).to(adapted.dtype)  # equal ends stay equal bit for bit
+        return base.to(finer)
+    wide = torch.promote_types(finer, torch.float32)
+    return torch.lerp(base.to(wide), adapted.to(wide), alpha).to(finer)  # equal ends stay equal bit for bit
 
 
 # --- a checkpoint -----------------------------------------------------------------------------------------------------
@@ -226,7 +230,7 @@ def _copy(source: Path, target: Path) -> None:
     """Copy what is no weight."""
     target.mkdir(exist_ok=True)
     for file in source.iterdir():
-        if file.is_file() and file.suffix not in WEIGHTS and not file.name.startswith("."):
+        if file.is_file() and file.suffix not in WEIGHTS and not file.name.startswith(".") and file.name != "seconds":
             shutil.copyfile(file, target / file.name)
 
 

@@ -37,7 +37,8 @@ class Question:
     """One quantity, scored on both sides for every item: a finding before its family is known.
 
     ``by`` compares the sides; ``by_cluster`` turns the scores of one side into one a cluster (sorted by name), whose
-    mean is the quantity.
+    mean is the quantity. ``detectable`` is False where the base is 0 by construction and nothing is below: that the
+    adapted side is above needs no test.
     """
 
     audit: str
@@ -53,6 +54,7 @@ class Question:
     by: By = compare
     by_cluster: Callable[[Array, Sequence[str]], Array] = _means
     note: str = ""
+    detectable: bool = True
 
     @property
     def id(self) -> str:
@@ -151,13 +153,13 @@ def _finding(
         method=compared.method,
         decision=decision,
         floor=floor,
-        p=compared.p_value(),
+        p=compared.p_value() if one.detectable else None,
         n_items=compared.n_items,
         n_clusters=compared.n_clusters,
         items=fingerprint(one.items),
         note=one.note,
     )
-    if finding.verdict != Verdict.UNCLEAR:
+    if finding.verdict != Verdict.UNCLEAR or (floor is not None and floor > one.margin):  # no number of items decides
         return finding
     return finding.model_copy(update={"n_needed": compared.needed(one.margin, alpha, level)})
 

@@ -16,14 +16,16 @@ from audit.compare.frontier import TASK, Difference, Entrant, Frontier, LeftOut,
 from audit.errors import InputError
 from audit.finding import MIN_CLUSTERS_FOR_SAME, Bounds, Estimate, Finding
 from audit.report import Report, Task, load_report
-from audit.retention import Strength
+from audit.retention import Strength, words
 from audit.stats import Comparison
 from audit.stats import compare as compare_items
 
 __all__ = ["compare"]
 
 ALPHA = 0.05
-MEANS = ("student-t over cluster means", "tango score", "student-t over cluster shares, plus four")
+COLUMNS = ["question", "item_id", "cluster", "value"]
+MEANS = ("student-t over cluster means", "student-t over cluster means, corrected for skewness")
+SHARES = ("tango score", "student-t over cluster shares, plus four")
 UNPAIRED = "mover of two intervals"
 LIMITS = [
     "One checkpoint a run: a difference of two runs is one of two models, not of what their recipes do on average.",
@@ -36,6 +38,10 @@ INDEPENDENT = (
 MATCHED = (
     "At matched task score: the mildest strength asked whose score, a point estimate, reaches that of the weakest "
     "run; a run without a strength curve stands at full strength."
+)
+LACKING = (
+    "A run whose adapted model leaves a probe unanswered, or that did not ask it, dominates no run that may have "
+    "retained it."
 )
 NOT_MATCHED = (
     "Retention at matched task score was not compared: no run has a strength curve ([audit.forgetting] strengths)."
@@ -86,7 +92,9 @@ def compare(runs: Sequence[Path], *, margin: float = 0.02) -> Frontier:
             *(_of_probe(one, two, axis, levels) for axis in axes),
         )
     ]
-    entrants = [_entrant(run, axes) for run in read]
+    names = dict.fromkeys(name for run in read for name in run.asked)
+    entrants = [_entrant(run, axes, [name for name in names if name not in run.asked]) for run in read]
+    lacking = any(one.missing or one.final.broken for one in entrants)
     target, matched = _matched(entrants, first.task.better)
     paired = all(one.paired for one in differences)
     return Frontier(
@@ -101,7 +109,12 @@ def compare(runs: Sequence[Path], *, margin: float = 0.02) -> Frontier:
         target=target,
         matched=matched,
         left_out=left_out,
-        limits=[*LIMITS, *([] if paired else [INDEPENDENT]), MATCHED if matched else NOT_MATCHED],
+        limits=[
+            *LIMITS,
+            *([LACKING] if lacking else []),
+            *([] if paired else [INDEPENDENT]),
+            MATCHED if matched else NOT_MATCHED,
+        ],
     )
 
 
@@ -132,14 +145,24 @@ class _Run:
         found = [one for one in self.report.findings if one.audit == "forgetting" and one.group is None]
         return {one.id: one for one in found if one.change is not None}
 
+    @property
+    def asked(self) -> list[str]:
+        """Probes that were measured, and those that only the base answers."""
+        return [*self.probes, *self.report.broken]
+
     @cached_property
     def scores(self) -> pd.DataFrame:
         """What the adapted model scored on single items, where the stages still hold it."""
-        tables = [pd.read_parquet(path) for path in sorted((self.folder / "stages").glob("*/evidence.parquet"))]
         wanted = [f"task/{self.task.metric}", *self.probes]
-        kept = [table[(table["arm"] == "adapted") & table["question"].isin(wanted)] for table in tables]
-        columns = ["question", "item_id", "cluster", "value"]
-        return pd.concat([table[columns] for table in kept]) if kept else pd.DataFrame(columns=columns)
+        kept = []
+        for path in sorted((self.folder / "stages").glob("*/evidence.parquet")):
+            try:
+                table = pd.read_parquet(path, columns=["arm", *COLUMNS])
+            except (OSError, ValueError, KeyError) as error:
+                reason = next(iter(str(error).splitlines()), type(error).__name__)
+                raise InputError(f"{path}: not the evidence of a stage ({reason}); run the recipe again") from None
+            kept.append(table[(table["arm"] == "adapted") & table["question"].isin(wanted)][COLUMNS])
+        return pd.concat(kept) if kept else pd.DataFrame(columns=COLUMNS)
 
 
 def _read(paths: Sequence[Path]) -> list[_Run]:
@@ -152,9 +175,9 @@ def _read(paths: Sequence[Path]) -> list[_Run]:
         for other in read:
             if other.folder.resolve() == folder.resolve() or other.report.adapted.files == report.adapted.files:
                 raise InputError(f"{path}: the same model as {other.folder}; name every run once")
-        if report.task is None:
+        if report.task is None or not report.provenance.data:
             raise InputError(f"{path}: its task was not measured; there is no gain to compare")
-        if not run.probes:
+        if not run.asked:
             raise InputError(f"{path}: forgetting was not measured; run its recipe with [audit.forgetting]")
         read.append(run)
     return read
@@ -164,9 +187,11 @@ def _refuse_other(first: _Run, other: _Run) -> None:
     ours, theirs = first.report.base, other.report.base
     names = sorted({*ours.files, *theirs.files})
     file = next((name for name in names if ours.files.get(name) != theirs.files.get(name)), "")
+    names_it = not (
+        ours.files and theirs.files
+    )  # what its files are says more than what it is called, and where it lies
     differing = (
-        ("base", ours.id, theirs.id),
-        ("revision of the base", ours.revision, theirs.revision),
+        *((("base", ours.id, theirs.id), ("revision of the base", ours.revision, theirs.revision)) if names_it else ()),
         (f"sha256 of the base's {file}", ours.files.get(file, "")[:12], theirs.files.get(file, "")[:12]),
         ("task metric", first.task.metric, other.task.metric),
         ("fingerprint of the task's data", first.data[:12], other.data[:12]),
@@ -182,7 +207,7 @@ def _refuse_other(first: _Run, other: _Run) -> None:
 def _axes(runs: Sequence[_Run]) -> tuple[list[str], list[LeftOut]]:
     """Split the probes into those that all runs asked alike, and the others."""
     axes, left_out = [], []
-    for name in dict.fromkeys(name for run in runs for name in run.probes):
+    for name in dict.fromkeys(name for run in runs for name in run.asked):
         reason = _unlike(name, runs)
         if reason is None:
             axes.append(name)
@@ -197,9 +222,12 @@ def _axes(runs: Sequence[_Run]) -> tuple[list[str], list[LeftOut]]:
 
 
 def _unlike(name: str, runs: Sequence[_Run]) -> str | None:
-    without = next((run for run in runs if name not in run.probes), None)
-    if without is not None:
-        return f"not asked in {without.name}"
+    broken = [run.name for run in runs if name in run.report.broken]
+    if broken:
+        return f"not answered by the adapted model of {', '.join(broken)}, though by its base"
+    without = [run.name for run in runs if name not in run.probes]
+    if without:
+        return f"not asked in {', '.join(without)}"
     first = runs[0].probes[name]
     for run in runs[1:]:
         probe = run.probes[name]
@@ -226,8 +254,8 @@ def _of_task(one: _Run, two: _Run, margin: float, levels: tuple[float, float]) -
 def _of_probe(one: _Run, two: _Run, axis: str, levels: tuple[float, float]) -> Difference:
     ours, theirs = one.probes[axis], two.probes[axis]
     paired = None
-    if ours.method == theirs.method and ours.method in MEANS:
-        paired = _paired(one, two, axis, (ours, theirs), ours.method != MEANS[0])
+    if ours.method == theirs.method and ours.method in (*MEANS, *SHARES):
+        paired = _paired(one, two, axis, (ours, theirs), ours.method in SHARES)
     floor = max((one.floor for one in (ours, theirs) if one.floor is not None), default=None)
     n = min(ours.n_clusters, theirs.n_clusters)
     return _difference((one.name, two.name, axis), (ours, theirs), -1, paired, n, ours.margin, floor, levels)
@@ -321,25 +349,28 @@ def _mover(one: Estimate, two: Estimate, n: int, level: float) -> Bounds:
 # --- the figure -------------------------------------------------------------------------------------------------------
 
 
-def _entrant(run: _Run, axes: Sequence[str]) -> Entrant:
+def _entrant(run: _Run, axes: Sequence[str], missing: list[str]) -> Entrant:
     final = Place(
         alpha=1,
         task=run.task.adapted,
         gain=run.task.change,
         retained=_retained(list(run.probes.values()), axes),
+        broken=run.report.broken,
     )
     curve = [_place(one, axes) for one in sorted(run.report.curve, key=lambda one: one.alpha)]
     method, recipe = run.report.adapted.method, run.report.recipe.fingerprint
-    return Entrant(name=run.name, method=method, recipe=recipe, final=final, curve=curve)
+    return Entrant(name=run.name, method=method, recipe=recipe, final=final, curve=curve, missing=missing)
 
 
 def _place(one: Strength, axes: Sequence[str]) -> Place:
-    return Place(alpha=one.alpha, task=one.task, gain=one.gain, retained=_retained(one.findings, axes))
+    retained = _retained(one.findings, axes)
+    return Place(alpha=one.alpha, task=one.task, gain=one.gain, retained=retained, broken=one.broken)
 
 
 def _retained(findings: Sequence[Finding], axes: Sequence[str]) -> list[Retained]:
+    said = words(findings)
     return [
-        Retained(finding=one.id, change=one.change, margin=one.margin, verdict=one.verdict)
+        Retained(finding=one.id, change=one.change, margin=one.margin, verdict=one.verdict, word=said[one.id])
         for one in findings
         if one.id in axes and one.change is not None
     ]

@@ -23,31 +23,44 @@ class _Frozen(BaseModel):
 
 
 class Retained(_Frozen):
-    """What one probe says of one model: the change of its harm from the base, and the verdict of its finding."""
+    """What one probe says of one model: the change of its harm from the base, and the verdict of its finding.
+
+    ``word`` is that verdict in the words of `audit.retention`.
+    """
 
     finding: str
     change: Estimate
     margin: Positive
     verdict: Verdict
+    word: str
 
 
 class Place(_Frozen):
-    """Where a model lies: a point of the figure. ``alpha`` is its strength between base (0) and adapted (1)."""
+    """Where a model lies: a point of the figure.
+
+    ``alpha`` is its strength between base (0) and adapted (1); ``broken`` are probes that the base answers and the
+    model does not.
+    """
 
     alpha: Annotated[Number, Field(ge=0, le=1)]
     task: Estimate
     gain: Estimate | None
     retained: list[Retained]
+    broken: list[str] = []
 
 
 class Entrant(_Frozen):
-    """One run: its name, how it adapted the base, where its model lies, and its models of other strengths."""
+    """One run: its name, how it adapted the base, where its model lies, and its models of other strengths.
+
+    ``missing`` are probes of other runs that it has nothing of.
+    """
 
     name: str
     method: str
     recipe: str
     final: Place
     curve: list[Place] = []
+    missing: list[str] = []
 
 
 class Matched(_Frozen):
@@ -122,8 +135,8 @@ class Frontier(_Frozen):
     """What `audit.compare.compare` found; ``runs`` hold the figure's points and curves.
 
     One run dominates another where it is better on an axis and better or the same on all; where anything is unclear,
-    it does not. ``frontier`` are the runs that no other dominates (runs that dominate each other in a circle, which
-    margins allow, count as one).
+    it does not, and neither where it lacks a probe that the other answers. ``frontier`` are the runs that no other
+    dominates (runs that dominate each other in a circle, which margins allow, count as one).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -174,10 +187,20 @@ class Frontier(_Frozen):
         raise KeyError((first, second, axis))
 
     def _dominates(self, first: str, second: str) -> bool:
-        if first == second:
+        if first == second or self._lacks(first, second):
             return False
         outcomes = {self.outcome(first, second, axis) for axis in self.axes}
         return Verdict.BETTER in outcomes and outcomes <= {Verdict.BETTER, Verdict.SAME}
+
+    def _lacks(self, first: str, second: str) -> bool:
+        """Whether ``second`` may be better than ``first`` on a probe that is no axis.
+
+        What is broken is as bad as can be, what is missing may be anything.
+        """
+        runs = {one.name: one for one in self.runs}
+        ours, theirs = runs[first], runs[second]
+        broken = set(theirs.final.broken)
+        return not (set(ours.final.broken) <= broken and set(ours.missing) <= broken.union(theirs.missing))
 
     def save(self, path: Path) -> None:
         """Write it; the file appears whole or not at all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.errors import InputError
-from audit.items import thinned
-from audit.items.packs import read_choices, read_labelled, read_similarity, read_texts, read_turns
+from audit.items.packs import few, read_choices, read_labelled, read_similarity, read_texts, read_turns
+from audit.items.rows import on_hub
 from audit.view import Item, Kind, fingerprint
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ IMAGES = ("vision", "clip")
 class Packs:
     """The sets of items that a kind of base is asked; what does not concern it is empty.
 
-    ``general`` are texts, or labelled images; ``labelled`` has a set a task; ``similarity`` has pairs and their grades.
+    ``general`` are texts, or labelled images, and ``name`` is what findings call them; ``labelled`` has a set a task;
+    ``similarity`` has pairs and their grades.
     """
 
     general: list[Item]
@@ -36,6 +37,12 @@ class Packs:
     turns: list[Item] = field(default_factory=list)
     labelled: dict[str, list[Item]] = field(default_factory=dict)
     similarity: tuple[list[Item], NDArray[np.float64]] = field(default_factory=lambda: ([], np.zeros(0)))
+    name: str = "general"
+
+    @property
+    def tasks(self) -> dict[str, list[Item]]:
+        """All that is labelled, general items included, by what findings call it."""
+        return {**({self.name: self.general} if _has_labels(self.general) else {}), **self.labelled}
 
     @property
     def fingerprint(self) -> str:
@@ -56,48 +63,94 @@ def read_packs(asked: Forgetting, kind: Kind, given: Sequence[Item] | None = Non
     given : sequence of Item, optional
         General items in place of the recipe's.
 
+    Returns
+    -------
+    Packs
+        Items of one set that say the same are one cluster (see `audit.items.witnesses.joined`).
+
     Raises
     ------
     InputError
-        If a set cannot be read, or holds texts where images are asked.
+        If a set cannot be read, holds texts where images are asked, two sets have one name, or prompts do not name the
+        images' classes.
     Unavailable
         If the Hub cannot be reached.
     """
     limit = asked.limit
+    name = _stem(asked.items) if given is None else "general"
+    if asked.prompts and kind != "clip":
+        raise InputError(
+            f"[audit.forgetting] prompts: they are for a model of images and texts, and this base is of kind {kind!r}; "
+            "leave them out"
+        )
     if kind in IMAGES:
-        return Packs(thinned(_images(asked, given), limit))
-    general = thinned(_texts(asked, given), limit)
+        images = _images(asked, given)
+        _refuse_prompts(asked.prompts, images)
+        return Packs(images, name=name)
     if kind == "causal":
         return Packs(
-            general,
+            _texts(asked, given),
             choices=read_choices(asked.choices, limit) if asked.choices else [],
             turns=read_turns(asked.turns, limit) if asked.turns else [],
+            name=name,
         )
-    labelled = {_stem(name): read_labelled(name, limit) for name in asked.labelled}
+    general = _texts(asked, given)
+    _refuse_one_name([*([asked.items if given is None else name] if _has_labels(general) else []), *asked.labelled])
+    labelled = {_stem(one): read_labelled(one, limit) for one in asked.labelled}
     if kind == "encoder" or not asked.similarity:
-        return Packs(general, labelled=labelled)
-    return Packs(general, labelled=labelled, similarity=read_similarity(asked.similarity, limit))
+        return Packs(general, labelled=labelled, name=name)
+    return Packs(general, labelled=labelled, similarity=read_similarity(asked.similarity, limit), name=name)
 
 
-def _texts(asked: Forgetting, given: Sequence[Item] | None) -> Sequence[Item]:
+def _texts(asked: Forgetting, given: Sequence[Item] | None) -> list[Item]:
     items = given if given is not None else read_texts(asked.items, asked.limit)
     without = next((item.id for item in items if not (item.text or "").strip()), None)
     if without is not None:
         raise InputError(f"{_said(asked, given)}: item {without!r} is not a text")
-    return items
+    return few(items, asked.limit) if given is not None else list(items)
 
 
-def _images(asked: Forgetting, given: Sequence[Item] | None) -> Sequence[Item]:
+def _images(asked: Forgetting, given: Sequence[Item] | None) -> list[Item]:
     if given is None and asked.items.startswith("shipped:"):
         raise InputError(
             "[audit.forgetting] items: no images are shipped; name a file of items with 'image' and 'label', or give "
             "it with --items"
         )
-    items = given if given is not None else read_labelled(asked.items)
+    items = given if given is not None else read_labelled(asked.items, asked.limit)
     without = next((item.id for item in items if item.image is None), None)
     if without is not None:
         raise InputError(f"{_said(asked, given)}: item {without!r} is not an image, which is what this base reads")
-    return items
+    return few(items, asked.limit) if given is not None else list(items)
+
+
+def _has_labels(items: Sequence[Item]) -> bool:
+    return len({item.label for item in items} - {None}) > 1
+
+
+def _refuse_prompts(prompts: Mapping[str, str], images: Sequence[Item]) -> None:
+    """Refuse prompts by which the images cannot be told apart; none at all ask for no classes."""
+    if not prompts:
+        return
+    where = "[audit.forgetting] prompts"
+    other = next((item for item in images if item.label not in prompts), None)
+    if other is not None:
+        said = "has no label" if other.label is None else f"is labelled {other.label!r}, which has no prompt"
+        raise InputError(f"{where}: image {other.id!r} {said}; prompts are there for {', '.join(map(repr, prompts))}")
+    if len(set(prompts.values())) < max(2, len(prompts)):
+        raise InputError(f"{where}: it takes two prompts at least, each of its own words")
+
+
+def _refuse_one_name(sets: Sequence[str]) -> None:
+    """Refuse sets that findings could not tell apart."""
+    known: dict[str, str] = {}
+    for one in sets:
+        name = _stem(one)
+        if name in known:
+            raise InputError(
+                f"[audit.forgetting]: two sets are called {name!r} ({known[name]} and {one}); leave one out, or rename "
+                "its file"
+            )
+        known[name] = one
 
 
 def _said(asked: Forgetting, given: Sequence[Item] | None) -> str:
@@ -105,4 +158,6 @@ def _said(asked: Forgetting, given: Sequence[Item] | None) -> str:
 
 
 def _stem(name: str) -> str:
-    return Path(name.removeprefix("shipped:")).stem
+    """What findings call a set: a file without its ending, a Hub data set without its owner."""
+    path = Path(name.removeprefix("shipped:"))
+    return path.name if on_hub(name) else path.stem

@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from audit.errors import InputError
 from audit.items import thinned
 from audit.items.reference import numbered, read_reference
-from audit.items.rows import Row, on_hub, read_rows
+from audit.items.rows import Row, on_hub, quoted, read_rows
+from audit.items.witnesses import joined
 from audit.view import Item
 
-__all__ = ["read_choices", "read_labelled", "read_similarity", "read_texts", "read_turns"]
+__all__ = ["few", "read_choices", "read_labelled", "read_similarity", "read_texts", "read_turns"]
 
 SPREAD = 10  # times the texts asked for are looked at on the Hub, so that they come from as many more documents
 FAULTY = 0.05  # share of rows that a published set may have wrong; more of them are another set
@@ -48,7 +47,7 @@ def read_texts(name: str, limit: int | None = None) -> list[Item]:
     -------
     list of Item
         Where headings stand between the texts as in WikiText (``= Title =``), these are left out, and what follows a
-        title is one cluster.
+        title is one cluster. The same text in several clusters makes one of them, here and in all other packs.
 
     Raises
     ------
@@ -73,7 +72,7 @@ def read_texts(name: str, limit: int | None = None) -> list[Item]:
     kept = _documents(items)
     if not kept:
         raise InputError(f"{name}: no texts in it but headings and empty rows")
-    return thinned(kept, limit)
+    return few(kept, limit)
 
 
 def _documents(items: Sequence[Item]) -> list[Item]:
@@ -130,7 +129,7 @@ def read_choices(name: str, limit: int | None = None) -> list[Item]:
     >>> item.prompt, item.options, item.label
     ('Question: Two and two?\nAnswer:', (' four', ' five', ' six'), ' four')
     """
-    return thinned(_items(name, limit, _choice), limit)
+    return thinned(joined(_items(name, limit, _choice)), limit)
 
 
 def read_similarity(name: str, limit: int | None = None) -> tuple[list[Item], NDArray[np.float64]]:
@@ -142,7 +141,7 @@ def read_similarity(name: str, limit: int | None = None) -> tuple[list[Item], ND
         See `audit.items.rows.read_rows`. Known rows: ``first``, ``second``, ``score``, and those of STS-B:
         ``sentence1``, ``sentence2`` and ``score``, ``similarity_score`` or ``label``.
     limit : int, optional
-        At most so many, evenly spaced.
+        At most so many, evenly over the scores.
 
     Returns
     -------
@@ -162,11 +161,15 @@ def read_similarity(name: str, limit: int | None = None) -> tuple[list[Item], ND
     -----
     Cer et al., SemEval 2017 (STS-B).
     """
-    items = thinned(_connected(_items(name, limit, _pair)), limit)
-    scores = np.array([float(item.label or "nan") for item in items])
-    if len(set(scores)) < 2:
-        raise InputError(f"{name}: every pair has the score {scores[0]:g}; graded pairs differ")
-    return items, scores
+    items = _items(name, limit, _pair)
+    if len(set(map(_score, items))) < 2:
+        raise InputError(f"{name}: every pair has the score {_score(items[0]):g}; graded pairs differ")
+    kept = few(items, limit, _score)
+    return kept, np.array([_score(item) for item in kept])
+
+
+def _score(item: Item) -> float:
+    return float(item.label or "nan")
 
 
 def read_labelled(name: str, limit: int | None = None) -> list[Item]:
@@ -177,7 +180,7 @@ def read_labelled(name: str, limit: int | None = None) -> list[Item]:
     name : str
         See `audit.items.rows.read_rows`. Known rows: ``text`` (or ``sentence``) or ``image``, and ``label``.
     limit : int, optional
-        At most so many, evenly spaced.
+        At most so many, evenly over the labels.
 
     Returns
     -------
@@ -191,15 +194,10 @@ def read_labelled(name: str, limit: int | None = None) -> list[Item]:
     Unavailable
         If the Hub cannot be reached.
     """
-    first: dict[str | None, str] = {}
-    known = _items(name, limit, _labelled)
-    clusters = [first.setdefault(item.text or item.image, item.cluster) for item in known]
-    items = thinned(
-        [item.model_copy(update={"cluster": one}) for item, one in zip(known, clusters, strict=True)], limit
-    )
+    items = _items(name, limit, _labelled)
     if len({item.label for item in items}) < 2:
-        raise InputError(f"{name}: every item is labelled {items[0].label!r}; a probe needs at least two labels")
-    return items
+        raise InputError(f"{name}: every item is labelled {quoted(items[0].label)}; a probe needs at least two labels")
+    return few(items, limit)
 
 
 def read_turns(name: str, limit: int | None = None) -> list[Item]:
@@ -224,7 +222,29 @@ def read_turns(name: str, limit: int | None = None) -> list[Item]:
     Unavailable
         If the Hub cannot be reached.
     """
-    return thinned(_items(name, limit, _turn), limit)
+    return thinned(joined(_items(name, limit, _turn)), limit)
+
+
+def _label(item: Item) -> str:
+    return item.label or ""
+
+
+def few(items: Sequence[Item], limit: int | None, by: Callable[[Item], Any] = _label) -> list[Item]:
+    """At most so many items, evenly over their sorted labels, so that none is lost; what says the same is one cluster.
+
+    Examples
+    --------
+    >>> labels = "ababa"
+    >>> [item.label for item in few([Item(id=str(n), cluster="c", text="x", label=a) for n, a in enumerate(labels)], 2)]
+    ['a', 'b']
+    """
+    if any(item.image is not None for item in items):  # no file is read but those that are asked
+        return joined(_spread(items, limit, by))
+    return _spread(joined(items), limit, by)
+
+
+def _spread(items: Sequence[Item], limit: int | None, by: Callable[[Item], Any]) -> list[Item]:
+    return list(items) if limit is None or len(items) <= limit else thinned(sorted(items, key=by), limit)
 
 
 def _items(name: str, limit: int | None, make: Make) -> list[Item]:
@@ -236,7 +256,7 @@ def _items(name: str, limit: int | None, make: Make) -> list[Item]:
     for number, row in enumerate(rows, start=1):
         given = row.get("id") not in (None, "")
         one = str(row["id"]) if given else f"{called}:{number}"
-        where = f"{name}: row {number} ({one!r})"
+        where = f"{name}: row {number} ({quoted(one)})"
         try:
             if one in items:
                 raise InputError(f"{where} repeats an id; ids are unique in a pack")
@@ -272,10 +292,12 @@ def _choice(row: Row, where: str) -> dict[str, Any]:
     elif {"question", "choices", "answerKey"} <= columns:
         choices = _list(row["choices"])
         if not isinstance(choices, dict) or not {"text", "label"} <= choices.keys():
-            raise InputError(f"{where}: its choices are {choices!r}, not lists of 'text' and 'label'")
+            raise InputError(f"{where}: its choices are {quoted(choices)}, not lists of 'text' and 'label'")
         options, keys = _texts(choices["text"], "choices", where), [str(one) for one in choices["label"]]
         if len(keys) != len(options) or str(row["answerKey"]) not in keys:
-            raise InputError(f"{where}: the answerKey is {row['answerKey']!r}, none of its {len(keys)} labels {keys}")
+            raise InputError(
+                f"{where}: the answerKey is {quoted(row['answerKey'])}, none of its {len(keys)} labels {quoted(keys)}"
+            )
         answer, prompt, known = keys.index(str(row["answerKey"])), None, _known(row)
     elif ("prompt" in row or "question" in row) and options is not None and {"answer", "label"} & columns:
         options, known = _texts(options, "options", where), _known(row)
@@ -289,7 +311,7 @@ def _choice(row: Row, where: str) -> dict[str, Any]:
         (one for n, one in enumerate(options) if one.strip() in [other.strip() for other in options[:n]]), None
     )
     if twice is not None:
-        raise InputError(f"{where}: the option {twice!r} stands in it twice")
+        raise InputError(f"{where}: the option {quoted(twice)} stands in it twice")
     if len(options) < 2:
         raise InputError(f"{where}: {len(options)} option; a choice has at least two")
     return {"prompt": prompt, "options": tuple(options), "label": _right(options, answer, where), **known}
@@ -305,7 +327,9 @@ def _right(options: Sequence[str], answer: object, where: str) -> str:
         place = int(answer) if answer.isdecimal() else None
     if isinstance(place, int | float) and not isinstance(place, bool) and place in range(len(options)):
         return options[int(place)]
-    raise InputError(f"{where}: the answer is {answer!r}, none of its {len(options)} options (or their places from 0)")
+    raise InputError(
+        f"{where}: the answer is {quoted(answer)}, none of its {len(options)} options (or their places from 0)"
+    )
 
 
 def _pair(row: Row, where: str) -> dict[str, Any]:
@@ -318,7 +342,7 @@ def _pair(row: Row, where: str) -> dict[str, Any]:
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(f"{where}: its {score} is {row[score]!r}, not a finite number")
+        raise InputError(f"{where}: its {score} is {quoted(row[score])}, not a finite number")
     return {"pair": tuple(_text(row, side, where) for side in sides), "label": repr(value), **_known(row)}
 
 
@@ -351,19 +375,6 @@ def _known(row: Row) -> dict[str, Any]:
     return {**found, "cluster": str(row["cluster"])} if row.get("cluster") else found
 
 
-def _connected(items: Sequence[Item]) -> list[Item]:
-    """Make one cluster of pairs that share a text or a cluster, also by way of others; called as its first item's."""
-    names: dict[str, int] = {}
-    ends = [(f"cluster {item.cluster}", *(item.pair or ())) for item in items]
-    codes = np.array([[names.setdefault(end, len(names)) for end in three] for three in ends])
-    edges = np.concatenate([codes[:, [0, 1]], codes[:, [0, 2]]])
-    graph = coo_array((np.ones(len(edges)), edges.T), shape=(len(names), len(names)))
-    parts = connected_components(graph, directed=False)[1][codes[:, 0]]
-    first: dict[int, str] = {}
-    clusters = [first.setdefault(int(part), item.cluster) for part, item in zip(parts, items, strict=True)]
-    return [item.model_copy(update={"cluster": one}) for item, one in zip(items, clusters, strict=True)]
-
-
 def _unmarked(text: str) -> str:
     """WikiHow's texts in HellaSwag mark their parts ([header], [title], [step], [substeps])."""
     return " ".join(re.sub(r"\[\w+\]", " ", text).split())
@@ -372,7 +383,7 @@ def _unmarked(text: str) -> str:
 def _text(row: Row, column: str, where: str) -> str:
     value = row[column]
     if not isinstance(value, str):
-        raise InputError(f"{where}: its {column} is {value!r}, not a text")
+        raise InputError(f"{where}: its {column} is {quoted(value)}, not a text")
     if not value.strip():
         raise InputError(f"{where}: its {column} is an empty text")
     return value
@@ -381,7 +392,7 @@ def _text(row: Row, column: str, where: str) -> str:
 def _texts(value: object, column: str, where: str) -> list[str]:
     values = _list(value)
     if not isinstance(values, list):
-        raise InputError(f"{where}: its {column} are {value!r}, not a list (in a csv, a list is JSON)")
+        raise InputError(f"{where}: its {column} are {quoted(value)}, not a list (in a csv, a list is JSON)")
     return [_text({column: one}, column, where) for one in values]
 
 
@@ -395,4 +406,6 @@ def _list(value: object) -> object:
 
 def _unknown(row: Row, where: str, *shapes: str) -> InputError:
     known = "; ".join(shapes)
-    return InputError(f"{where}: columns {', '.join(map(str, row))} are no known shape; known are: {known}")
+    return InputError(
+        f"{where}: columns {quoted(', '.join(map(str, row)))[1:-1]} are no known shape; known are: {known}"
+    )

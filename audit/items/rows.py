@@ -13,11 +13,13 @@ from audit.errors import InputError
 from audit.items import SHIPPED
 from audit.items.reference import hub_rows, is_local
 
-__all__ = ["PACKS", "Row", "on_hub", "read_rows"]
+__all__ = ["PACKS", "Row", "on_hub", "quoted", "read_rows"]
 
 PACKS = ("choices", "question_kinds", "similarity", "tenses", "turns")
 ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 MOST = 50_000  # rows of a Hub data set that are looked at, where fewer are asked for: it may be sorted by its labels
+
+QUOTED = 80  # characters of a value that an error repeats
 
 Row = dict[str, Any]
 
@@ -66,6 +68,18 @@ def read_rows(name: str, limit: int | None = None) -> list[Row]:
     return rows
 
 
+def quoted(value: object) -> str:
+    """Write a value for an error, of a long one the beginning.
+
+    Examples
+    --------
+    >>> quoted("short"), len(quoted("long" * 1000))
+    ("'short'", 80)
+    """
+    said = repr(value)
+    return said if len(said) <= QUOTED else f"{said[: QUOTED - 2]}…{said[-1]}"
+
+
 def _shipped(name: str) -> Path:
     known = sorted((*SHIPPED, *PACKS))
     if name.removeprefix("shipped:") not in known:
@@ -94,7 +108,7 @@ def _read(path: Path) -> list[Row]:
         return table if isinstance(table, list) else [table]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of items") from None
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as {path.suffix[1:]} ({str(error).splitlines()[0]})") from None
 
 

@@ -57,7 +57,7 @@ def weight_drift(base: Source, adapted: Source, kind: Kind) -> list[WeightDrift]
     -----
     Both sides are compared as they are asked, in float32: what was kept of a base in bfloat16 is equal, whichever
     precision the adapted model was written in. Tensors that one side lacks (a new head) are left out; `unshared` names
-    them. Of a table of embeddings that grew, the rows are compared that both have. Whole numbers are no weights. A
+    them. Rows of a table of embeddings that one side lacks are held against zeros. Whole numbers are no weights. A
     prompt that was learnt lies beside the weights: all of them are the base's.
     """
     pairs = _of_adapter(base, adapted, kind) if is_adapter(adapted) else _of_files(base, adapted)
@@ -134,10 +134,15 @@ def _of_files(base: Source, adapted: Source) -> Pairs:
         )
     for name in shared:
         before, after = read_tensor(ours[name]), read_tensor(theirs[name])
-        if before.shape != after.shape:
-            rows = min(len(before), len(after))
-            before, after = before[:rows], after[:rows]
-        yield name, before, after
+        rows = max(len(before), len(after)) if before.shape != after.shape else 0
+        yield name, _filled(before, rows), _filled(after, rows)
+
+
+def _filled(table: torch.Tensor, rows: int) -> torch.Tensor:
+    """A table with zeros for the rows that it lacks."""
+    if len(table.shape) < 2 or len(table) >= rows:
+        return table
+    return torch.cat([table, table.new_zeros(rows - len(table), table.shape[1])])
 
 
 def _shared(ours: Tensors, theirs: Tensors) -> list[str]:

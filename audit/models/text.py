@@ -33,11 +33,19 @@ from audit.models.tokens import context, continuation, pad_token, tokenizer_hash
 from audit.models.turns import ended_turns
 from audit.view import Item, Kind, NotMeasurable, answer_texts
 
-__all__ = ["TextView"]
+__all__ = ["DoesNotFit", "TextView"]
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
 MASKED = 0.15  # of a text's tokens at once, as in the training of BERT
+
+
+class DoesNotFit(NotMeasurable):
+    """Some items cannot be read; the others can. ``ids`` are theirs."""
+
+    def __init__(self, question: str, reason: str, ids: frozenset[str] = frozenset()) -> None:
+        super().__init__(question, reason)
+        self.ids = ids
 
 
 class TextView(ModelView):
@@ -121,7 +129,7 @@ class TextView(ModelView):
         if question in ("probabilities", "logits"):
             return self._classes(question, items)
         if question in ("embedding", "layer_means"):
-            return answer_texts(question, items, lambda texts: self._features(question, texts))
+            return answer_texts(question, items, lambda texts: self._features(question, texts, items))
         if self.kind == "causal":
             if question == "log_likelihood":
                 return self._likelihoods(question, items)
@@ -137,7 +145,7 @@ class TextView(ModelView):
         elif question in ("pseudo_log_likelihood", "pll-unchanged", "ll-changed"):
             return self._pseudo(question, items)
         elif question == "masked_log_likelihood":
-            return answer_texts(question, items, lambda texts: self._masked(question, texts))
+            return answer_texts(question, items, lambda texts: self._masked(question, texts, items))
         raise NotMeasurable(question, f"a model of kind {self.kind!r} does not answer it")
 
     def treatment(self, question: str, items: Sequence[Item]) -> str:
@@ -177,12 +185,12 @@ class TextView(ModelView):
         )["input_ids"]
         return ids
 
-    def _read(self, question: str, texts: Sequence[str]) -> list[list[int]]:
+    def _read(self, question: str, texts: Sequence[str], items: Sequence[Item]) -> list[list[int]]:
         """Token ids as a deployed model reads them: with special tokens, cut at the context."""
         ids = self._ids(texts, longest=self._context)
         for text, one in zip(texts, ids, strict=True):
             if not one:
-                raise NotMeasurable(question, f"the text {text!r} has no tokens")
+                raise NotMeasurable(question, f"the text of item {_whose(text, items)!r} has no tokens")
         self._look_at_padding(ids[0])
         return ids
 
@@ -193,11 +201,11 @@ class TextView(ModelView):
             some = ids[: max(1, self._context - 3)]
             self._alike = backbone is not None and (stretches(backbone) or minds_padding(backbone, some, self._pad))
 
-    def _features(self, question: str, texts: Sequence[str]) -> Array:
+    def _features(self, question: str, texts: Sequence[str], items: Sequence[Item]) -> Array:
         backbone = self._network.backbone
         if backbone is None:
             raise NotMeasurable(question, "an adapter that lives in the prompt has no features of its own")
-        sequences = self._read(question, texts)
+        sequences = self._read(question, texts, items)
         if question == "layer_means":
             return layer_means(backbone, sequences, self._pad, self.progress, alike=bool(self._alike))
         return pooled(backbone, sequences, self._pad, self._pool, self.progress, alike=bool(self._alike))
@@ -205,16 +213,19 @@ class TextView(ModelView):
     def _classes(self, question: str, items: Sequence[Item]) -> Array:
         if not self.labels:
             raise NotMeasurable(question, "this model has no trained classification head")
-        return answer_texts(question, items, lambda texts: self._classify(question, texts))
+        return answer_texts(question, items, lambda texts: self._classify(question, texts, items))
 
-    def _classify(self, question: str, texts: list[str]) -> Array:
+    def _classify(self, question: str, texts: list[str], items: Sequence[Item]) -> Array:
         if self._readout is None:
-            read = self._read(question, texts)
+            read = self._read(question, texts, items)
             logits = class_logits(self._network.classes, read, self._pad, self.progress, alike=bool(self._alike))
         else:
             before, after = self._readout.prompt.split("{text}")
-            completions = tuple(self._readout.completion(label) for label in self.labels)
-            logits = self._complete(question, [before + text + after for text in texts], [completions] * len(texts))
+            endings = [continuation(self._tokenizer, self._readout.completion(label)) for label in self.labels]
+            long = next((n for n, ids in enumerate(endings) if not self._fits(ids)), None)
+            if long is not None:
+                raise NotMeasurable(question, f"the label {self.labels[long]!r} has {len(endings[long])} tokens")
+            logits = self._complete(question, [before + text + after for text in texts], [endings] * len(texts))
         return logits if question == "logits" else softmax(logits)
 
     # --- tokens ---
@@ -286,25 +297,32 @@ class TextView(ModelView):
         if question == "option_token_count":
             counts = [[len(continuation(self._tokenizer, one)) for one in choices] for choices in options]
             return np.array(counts, dtype=np.float64)
-        return self._complete(question, prompts, options)
+        known = {option: continuation(self._tokenizer, option) for option in dict.fromkeys(itertools.chain(*options))}
+        endings = [[known[option] for option in choices] for choices in options]
+        unfit = [item.id for item, one in zip(items, endings, strict=True) if not all(map(self._fits, one))]
+        if unfit:
+            raise DoesNotFit(
+                question,
+                f"item {unfit[0]!r} has an option without tokens, or of more than the {self._context - 1} that this "
+                "model reads behind a prompt",
+                frozenset(unfit),
+            )
+        return self._complete(question, prompts, endings)
+
+    def _fits(self, ending: Sequence[int]) -> bool:
+        return 0 < len(ending) < self._context
 
     def _before(self, prompts: Sequence[str]) -> list[list[int]]:
         """Token ids of prompts; what closes a text does not stand between a prompt and what follows it."""
         _, closing = _framed(self._ids(["a"])[0], self._ids([""])[0])
         return [ids[: len(ids) - closing] for ids in self._ids(prompts)]
 
-    def _complete(self, question: str, prompts: Sequence[str], options: Sequence[Sequence[str]]) -> Array:
-        """Log-likelihood of each option after its prompt, shape (n, options)."""
+    def _complete(self, question: str, prompts: Sequence[str], endings: Sequence[Sequence[list[int]]]) -> Array:
+        """Log-likelihood of each ending after its prompt, shape (n, endings)."""
         families = []
-        known: dict[str, list[int]] = {}
-        for before, choices in zip(self._before(prompts), options, strict=True):
+        for before, choices in zip(self._before(prompts), endings, strict=True):
             family = []
-            for choice in choices:
-                if choice not in known:
-                    known[choice] = continuation(self._tokenizer, choice)
-                ids = known[choice]
-                if not ids or len(ids) >= self._context:
-                    raise NotMeasurable(question, f"the option {choice!r} has {len(ids)} tokens")
+            for ids in choices:
                 kept = before[-(self._context - len(ids)) :] or self._start(question)
                 family.append(Scored([*kept, *ids], len(kept)))
             families.append(family)
@@ -364,7 +382,7 @@ class TextView(ModelView):
         special = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
         return [i for i, token in enumerate(ids) if token not in special]
 
-    def _masked(self, question: str, texts: Sequence[str]) -> Array:
+    def _masked(self, question: str, texts: Sequence[str], items: Sequence[Item]) -> Array:
         """Pseudo-likelihood in one pass: some tokens of a text are masked together, and stand for the others."""
         words, mask = self._words(question), self._mask(question)
         scale: list[float] = []
@@ -373,7 +391,7 @@ class TextView(ModelView):
         for row, (text, ids) in enumerate(zip(texts, self._ids(texts), strict=True)):
             own = self._own(ids)
             if not own:
-                raise NotMeasurable(question, f"the text {text!r} has no token to mask")
+                raise NotMeasurable(question, f"the text of item {_whose(text, items)!r} has no token to mask")
             chosen = set(_drawn(text, own))
             scale.append(len(own) / len(chosen))
             hidden = [mask if place in chosen else token for place, token in enumerate(ids)]
@@ -469,6 +487,11 @@ def _texts(question: str, items: Sequence[Item]) -> tuple[list[str], bool]:
         for text in (_need(item.pair, item, question) if pairs else (_need(item.text, item, question),))
     ]
     return texts, pairs
+
+
+def _whose(text: str, items: Sequence[Item]) -> str:
+    """The item that says a text: reasons name it and do not repeat it, for they are published."""
+    return next(item.id for item in items if text in (item.pair or (item.text,)))
 
 
 def _need(value: T | None, item: Item, question: str) -> T:

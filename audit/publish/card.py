@@ -10,19 +10,22 @@ from importlib import resources
 
 import jinja2
 
-from audit.finding import MIN_CLUSTERS_FOR_SAME, SCORES, Estimate, Finding, Verdict
+from audit.finding import Estimate, Finding, Verdict
 from audit.publish.forgetting import (
+    broken_sentence,
     flips_sentence,
     floor_rows,
     forgetting_sentence,
     strength_sentence,
+    strength_table,
     weights_sentence,
 )
 from audit.publish.origin import checkpoints, origin_sentences
 from audit.publish.text import number, plain
 from audit.publish.transfer import headlines, needed_sentence, saving_sentence, transfer_sentence
+from audit.publish.undecided import undecided
 from audit.report import Report
-from audit.retention import word
+from audit.retention import words
 
 __all__ = ["render", "sentence", "verdict_line"]
 
@@ -41,12 +44,15 @@ def render(report: Report) -> str:
     """
     return _template().render(
         report=report,
-        line=verdict_line(report.findings),
+        line=verdict_line(report.findings, report.broken),
         sections=[(title, *_split(report.findings, audit)) for audit, title in SECTIONS],
+        words=words(report.findings),
+        broken=broken_sentence(report.broken),
         floor=floor_rows(report.floor, report.findings),
         flips={one.finding: flips_sentence(one) for one in report.flips},
         drift=weights_sentence(report.weights) if report.weights else "",
         strength=strength_sentence(report.curve) if report.curve else "",
+        strengths=strength_table(report.curve),
         savings=headlines(report.savings),
         majority=next((arm.task for arm in report.arms if arm.name == "majority_class"), None),
         base_model=report.base.id if re.fullmatch(r"[\w.-]+/[\w.-]+", report.base.id) else None,
@@ -67,19 +73,23 @@ def _moved(finding: Finding) -> Estimate:
     return finding.change or finding.adapted
 
 
-def verdict_line(findings: Sequence[Finding]) -> str:
-    """Count the verdicts of the declared findings.
+def verdict_line(findings: Sequence[Finding], broken: Sequence[str] = ()) -> str:
+    """Count the verdicts of the declared findings, and the probes that only the base answers.
 
     Examples
     --------
     >>> verdict_line([])
     'Nothing was measured.'
+    >>> verdict_line([], ["forgetting/next_token"])
+    'Nothing was measured; 1 probe that the base answers the adapted model does not.'
     """
     counts = Counter(one.verdict for one in findings if one.group is None)
-    if not counts:
-        return "Nothing was measured."
-    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
-    return f"{sum(counts.values())} declared findings: {said}."
+    verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
+    said = f"{sum(counts.values())} declared findings: {verdicts}" if counts else "Nothing was measured"
+    if broken:
+        probes = "1 probe" if len(broken) == 1 else f"{len(broken)} probes"
+        said += f"; {probes} that the base answers the adapted model does not"
+    return f"{said}."
 
 
 def sentence(finding: Finding) -> str:
@@ -95,13 +105,9 @@ def sentence(finding: Finding) -> str:
             Verdict.BETTER: f"By this measure the task lies closer to it than the reference's own halves ({position}).",
             Verdict.UNCLEAR: f"By this measure it is unclear whether it lies in that domain ({position}){documents}.",
         }[finding.verdict]
-    low, high = finding.decision.same
-    enough = finding.method in SCORES or finding.n_clusters >= MIN_CLUSTERS_FOR_SAME
-    known = enough and low is not None and high is not None
-    supported = f" (they support one of {max(-(low or 0), high or 0):.3g})" if known else ""
-    if finding.floor and abs(finding.change.value) <= finding.floor:
-        return f"Null copies of the base differ by up to {finding.floor:.3g}: the change says nothing beyond that."
-    needed = f"; about {finding.n_needed} would decide" if finding.n_needed else ""
+    if finding.verdict == Verdict.UNCLEAR:
+        why = undecided(finding)
+        return f"{why[:1].upper()}{why[1:]}."
     if finding.ideal is not None:
         worse = f"The adapted model leans elsewhere than its base, and not towards 0, by more than {margin}."
         better = f"The adapted model leans less than its base, by more than {margin}."
@@ -112,7 +118,6 @@ def sentence(finding: Finding) -> str:
         Verdict.SAME: f"Base and adapted differ by less than {margin}.",
         Verdict.WORSE: worse,
         Verdict.BETTER: better,
-        Verdict.UNCLEAR: f"{finding.n_clusters} clusters cannot decide at a margin of {margin}{supported}{needed}.",
     }[finding.verdict]
 
 
@@ -129,7 +134,6 @@ def _template() -> jinja2.Template:
         origin_sentences=origin_sentences,
         transfer_sentence=transfer_sentence,
         forgetting_sentence=forgetting_sentence,
-        word=word,
         saving_sentence=saving_sentence,
         needed_sentence=needed_sentence,
     )

@@ -5,38 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from audit.finding import MIN_CLUSTERS_FOR_SAME, SCORES, Finding, Verdict
+from audit.finding import Finding, Verdict
 from audit.publish.text import number
-from audit.retention import WORDS, Flips, Strength, WeightDrift, allowed, word
+from audit.publish.undecided import undecided
+from audit.retention import WORDS, Flips, Strength, WeightDrift, allowed, words
 
 __all__ = [
+    "broken_sentence",
     "flips_sentence",
     "floor_rows",
     "forgetting_sentence",
     "strength_said",
     "strength_sentence",
+    "strength_table",
     "weights_sentence",
 ]
 
 
-def forgetting_sentence(finding: Finding) -> str:
-    """Say what a verdict means for what the base could do."""
-    assert finding.change is not None
-    said = f"**{word(finding).capitalize()}**"
-    low, high = finding.decision.same
-    if finding.floor and abs(finding.change.value) <= finding.floor and finding.verdict == Verdict.UNCLEAR:
-        return f"{said}: null copies of the base differ by up to {finding.floor:.3g}, so the change says nothing."
-    if finding.verdict == Verdict.WORSE:
-        return f"{said}: the harm grew by more than {finding.margin:g}."
-    if finding.verdict == Verdict.BETTER:
-        return f"{said}, and more: the harm shrank by more than {finding.margin:g}."
-    if finding.verdict == Verdict.SAME:
-        return f"{said}: the harm grew by less than {finding.margin:g}."
-    enough = finding.method in SCORES or finding.n_clusters >= MIN_CLUSTERS_FOR_SAME
-    known = enough and low is not None and high is not None
-    supported = f" (they support one of {max(-(low or 0), high or 0):.3g})" if known else ""
-    needed = f"; about {finding.n_needed} would decide" if finding.n_needed else ""
-    return f"{said}: {finding.n_clusters} clusters cannot decide at a margin of {finding.margin:g}{supported}{needed}."
+def forgetting_sentence(finding: Finding, said: str) -> str:
+    """Say what a verdict means for what the base could do; ``said`` is its word (`audit.retention.words`)."""
+    return {
+        Verdict.WORSE: f"**{said.capitalize()}**: the harm grew by more than {finding.margin:g}.",
+        Verdict.BETTER: f"**{said.capitalize()}**, and more: the harm shrank by more than {finding.margin:g}.",
+        Verdict.SAME: f"**{said.capitalize()}**: the harm changed by less than {finding.margin:g}.",
+        Verdict.UNCLEAR: f"**{said.capitalize()}**: {undecided(finding)}.",
+    }[finding.verdict]
+
+
+def broken_sentence(broken: Sequence[str]) -> str:
+    """Name the probes that only the base answers; empty where there are none.
+
+    Examples
+    --------
+    >>> print(broken_sentence(["forgetting/next_token"]))
+    The base answers what these probes ask, the adapted model does not: next_token.
+    """
+    if not broken:
+        return ""
+    return f"The base answers what these probes ask, the adapted model does not: {', '.join(map(_name, broken))}."
+
+
+def _name(finding: str) -> str:
+    return finding.removeprefix("forgetting/")
 
 
 def flips_sentence(flips: Flips) -> str:
@@ -52,10 +62,16 @@ def flips_sentence(flips: Flips) -> str:
         said += f"; of what the base gets right, {100 * flips.compatibility:.1f} % stays right"
     if flips.known_lost is not None and flips.known_gained is not None:
         said += (
-            f"; with guesses taken out, {100 * flips.known_lost:.1f} % of all items were known and no longer are, "
-            f"{100 * flips.known_gained:.1f} % the other way"
+            f"; with guesses taken out, {_between(flips.known_lost)} of all items were known and no longer are, "
+            f"{_between(flips.known_gained)} the other way (the first if the adapted model guesses anew, the second if "
+            "it guesses as its base does)"
         )
     return f"{said}."
+
+
+def _between(shares: tuple[float, float]) -> str:
+    low, high = (f"{100 * share:.1f}" for share in shares)
+    return f"{low} %" if low == high else f"between {low} and {high} %"
 
 
 def weights_sentence(weights: Sequence[WeightDrift]) -> str:
@@ -81,20 +97,53 @@ def floor_rows(floor: Sequence[Mapping[str, Any]], findings: Sequence[Finding]) 
     return rows
 
 
+def strength_table(curve: Sequence[Strength]) -> tuple[list[str], list[tuple[Strength, list[str]]]]:
+    """Return the names of all declared probes of a curve, and of every strength what each of them shows there."""
+    found = [{one.id: one for one in point.findings if one.group is None} for point in curve]
+    ids = list(dict.fromkeys(name for point, had in zip(curve, found, strict=True) for name in (*had, *point.broken)))
+    rows = []
+    for point, had in zip(curve, found, strict=True):
+        said = words(point.findings)
+        absent = {name: "not answered" if name in point.broken else "not measured" for name in ids}
+        shown = {name: f"{number(one.change, signed=True)} {said[name]}" for name, one in had.items()}
+        rows.append((point, [(absent | shown)[name] for name in ids]))
+    return [_name(one) for one in ids], rows
+
+
 def strength_sentence(curve: Sequence[Strength]) -> str:
-    """Say which strength the declared margins allow."""
-    most = allowed(curve)
+    """Say which strength the declared margins allow, and what keeps it from being a larger one."""
+    points = sorted(curve, key=lambda one: one.alpha)
+    most = allowed(points)
+    first = next((one for one in points if not one.retained), None)
+    if first is None:
+        return (
+            "Everything declared is retained at full strength."
+            if most == 1
+            else f"Everything declared is retained at every strength that was asked, up to {points[-1].alpha:g}."
+        )
+    said = f"At strength {first.alpha:g} not everything is: {_lacking(first)}."
     if most is None:
-        return "Not even the base under the adapted head carries the word retained by every probe: too few items."
-    if most == 1:
-        return "Everything declared is retained at full strength."
-    if most == 0:
-        return "None of the strengths asked between base and adapted is retained by every probe."
-    gain = next(one for one in curve if one.alpha == most).gain
-    return (
-        f"Up to strength {most:g} everything declared is retained; there the task gains {gain.value:+.3f} over the "
-        "base (transfer-audit soften writes that model)."
-    )
+        said = f"Not even the smallest strength asked, {first.alpha:g}, retains everything declared: {_lacking(first)}."
+    elif most == 0:
+        said = f"Everything declared is retained at 0, the base's own features. {said}"
+    else:
+        gain = next(one for one in points if one.alpha == most).gain
+        said = (
+            f"Up to strength {most:g} everything declared is retained; there the task gains {gain.value:+.3f} over the "
+            f"base (transfer-audit soften writes that model). {said}"
+        )
+    again = [f"{one.alpha:g}" for one in points if one.retained and one.alpha > first.alpha]
+    return f"{said} At {', '.join(again)} everything is retained again." if again else said
+
+
+def _lacking(point: Strength) -> str:
+    """Say what is not retained at a strength, and why."""
+    reasons = [f"{_name(one)} is not answered" for one in point.broken]
+    for one in point.findings:
+        if one.group is None and WORDS[one.verdict] != "retained":
+            why = f" ({undecided(one)})" if one.verdict == Verdict.UNCLEAR else ""
+            reasons.append(f"{_name(one.id)} is {WORDS[one.verdict]}{why}")
+    return "; ".join(reasons) or "no probe of forgetting was asked"
 
 
 def strength_said(curve: Sequence[Strength], alpha: float) -> str:
@@ -112,10 +161,4 @@ def strength_said(curve: Sequence[Strength], alpha: float) -> str:
         asked = ", ".join(f"{one.alpha:g}" for one in sorted(curve, key=lambda one: one.alpha))
         return f"The report's curve was asked at {asked}, not at {alpha:g}: how much that retains was not measured."
     gain = f"At strength {alpha:g} the task changes by {number(point.gain, signed=True)} over the base"
-    words = {one.id: WORDS[one.verdict] for one in point.findings if one.group is None}
-    if point.retained:
-        return f"{gain}, and everything declared is retained."
-    if not words:
-        return f"{gain}; no probe of forgetting was asked there."
-    others = ", ".join(f"{name} is {said}" for name, said in words.items() if said != "retained")
-    return f"{gain}; {others}."
+    return f"{gain}, and everything declared is retained." if point.retained else f"{gain}; {_lacking(point)}."

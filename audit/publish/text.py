@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from audit.finding import Estimate
 
 __all__ = ["number", "plain"]
+
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # the direction of what follows
 
 
 def number(estimate: Estimate | None, signed: bool = False) -> str:
@@ -29,14 +32,15 @@ def number(estimate: Estimate | None, signed: bool = False) -> str:
 
 
 def plain(text: object) -> str:
-    r"""Keep text from data or from the Hub text: no Markdown, no HTML, no links, no line breaks.
+    r"""Keep text from data or from the Hub text: no Markdown, no HTML, no links, no line breaks, no terminal escapes.
 
     Examples
     --------
-    >>> plain("<b>*x*</b>|y")
-    '&lt;b&gt;\\*x\\*&lt;/b&gt;\\|y'
+    >>> plain("<b>*x*</b>|y"), plain("\x1b[31mred")
+    ('&lt;b&gt;\\*x\\*&lt;/b&gt;\\|y', '\\[31mred')
     """
-    one_line = " ".join(str(text).split())
+    shown = "".join(" " if unicodedata.category(one) in ("Cc", "Cs") or one in TURNING else one for one in str(text))
+    one_line = " ".join(shown.split())
     escaped = one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     escaped = (
         escaped.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")

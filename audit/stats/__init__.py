@@ -21,6 +21,7 @@ from audit.stats.paired import Compared, Comparison, compare, decide, over_seeds
 from audit.stats.permutation import deal_clusters, permutation_p, sign_flip_p
 from audit.stats.plan import clusters_needed, discordant_needed, minimum_detectable
 from audit.stats.ratio import Linearised, compare_ratios, linearised
+from audit.stats.skewed import Skewed, compare_skewed, skewed_interval
 
 __all__ = [
     "Compared",
@@ -28,12 +29,14 @@ __all__ = [
     "Contrast",
     "Crossed",
     "Linearised",
+    "Skewed",
     "bootstrap_interval",
     "cluster_means",
     "cluster_weights",
     "clusters_needed",
     "compare",
     "compare_ratios",
+    "compare_skewed",
     "contrast",
     "contrast_scores",
     "contrasts",
@@ -55,6 +58,7 @@ __all__ = [
     "sign_flip_p",
     "signed_contrasts",
     "simultaneous_level",
+    "skewed_interval",
     "tango",
     "true_flips",
 ]

@@ -130,7 +130,7 @@ class Comparison:
     def p_value(self) -> float | None:
         """Two-sided detection of any change: exact McNemar, or Student's t over clusters; null where nothing varies."""
         if self.method == "tango score":
-            return mcnemar(*_discordant(self.base_means, self.adapted_means))
+            return max(mcnemar(*_discordant(self.base_means, self.adapted_means)), float(np.finfo(np.float64).tiny))
         if self.change.low is None or float(np.ptp(self.differences)) == 0:
             return None
         t = self.change.value / (float(self.differences.std(ddof=1)) / math.sqrt(self.n_clusters))

@@ -11,7 +11,6 @@ from typing import Any
 from audit.audits import Keep, floor_of
 from audit.audits.forgetting import Forgotten, Probe, asked, compared
 from audit.audits.forgetting.cka import feature_drift
-from audit.finding import Finding
 from audit.items import thinned
 from audit.job import Job
 from audit.models.drift import unshared, weight_drift
@@ -49,15 +48,16 @@ def forgetting(job: Job, folder: Path) -> None:
         [*found.limits, *limits, *more, *([] if job.recipe.audit.forgetting.floor else [NO_FLOOR])],
         floor=floor,
         flips=[one.model_dump(mode="json") for one in found.flips],
+        broken=found.broken,
         weights=[one.model_dump(mode="json") for one in weights],
         features=[one.model_dump(mode="json") for one in features],
         preflight=job.pair.preflight,
     )
 
 
-def judged(job: Job, adapted: View) -> list[Finding]:
+def judged(job: Job, adapted: View) -> Forgotten:
     """Judge another model made of the same base (of another strength, say) by the same probes and floor."""
-    return _asked(job, adapted, _floor(job)).findings
+    return _asked(job, adapted, _floor(job))
 
 
 def _asked(job: Job, adapted: View, floor: Sequence[dict[str, Any]], keep: Keep | None = None) -> Forgotten:
@@ -128,8 +128,8 @@ def _copies(job: Job) -> Iterator[tuple[str, View]]:
 
 
 def _shown(job: Job, name: str, copy: View) -> list[dict[str, Any]]:
-    questions, _ = asked(job.remembered(job.pair.base), copy, _probes(job))
-    return rows(floor_of([questions]), name)
+    answers = asked(job.remembered(job.pair.base), copy, _probes(job))
+    return rows(floor_of([answers.questions]), name)
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
+from audit.audits import Question
 from audit.audits.forgetting import IN_DOMAIN, Probe
 from audit.audits.forgetting.choice import multiple_choice
 from audit.audits.forgetting.features import neighbours, probes
@@ -15,8 +16,10 @@ from audit.audits.forgetting.similarity import retrieval, similarity
 from audit.audits.forgetting.zero_shot import zero_shot
 from audit.items import thinned
 from audit.items.general import Packs
+from audit.items.witnesses import joined
+from audit.models.text import DoesNotFit
 from audit.recipe import Forgetting
-from audit.view import Item, Kind
+from audit.view import Item, Kind, View
 
 __all__ = ["probes_of"]
 
@@ -44,9 +47,46 @@ def probes_of(
     -------
     list of Probe
     """
+    inside = joined(inside)
     if kind == "causal":
-        return _causal(packs, asked, inside, prompts)
+        return _causal(packs, asked, inside, joined(prompts))
     return _of_features(kind, packs, asked, inside)
+
+
+def fitting(
+    ask: Callable[[View, View, Sequence[Item]], list[Question]], items: Sequence[Item]
+) -> Callable[[View, View], list[Question]]:
+    """Leave out items that a side cannot read, and say how many; where half of them are, none is asked.
+
+    Parameters
+    ----------
+    ask : callable
+        A probe.
+    items : sequence of Item
+
+    Returns
+    -------
+    callable
+        From base and adapted to questions.
+    """
+
+    def asked(base: View, adapted: View) -> list[Question]:
+        kept = list(items)
+        while True:
+            try:
+                questions = ask(base, adapted, kept)
+            except DoesNotFit as reason:
+                fewer = [item for item in kept if item.id not in reason.ids]
+                if len(fewer) == len(kept) or 2 * len(fewer) < len(items):
+                    raise
+                kept = fewer
+                continue
+            if not (out := len(items) - len(kept)):
+                return questions
+            note = f"{out} of {len(items)} items were left out: an option is longer than a side reads, or has no token."
+            return [replace(one, note=f"{one.note} {note}".strip()) for one in questions]
+
+    return asked
 
 
 def _causal(packs: Packs, asked: Forgetting, inside: Sequence[Item], prompts: Sequence[Item]) -> list[Probe]:
@@ -61,7 +101,7 @@ def _causal(packs: Packs, asked: Forgetting, inside: Sequence[Item], prompts: Se
         ),
     ]
     if packs.choices:
-        found.append(Probe("multiple choice", partial(multiple_choice, items=packs.choices, margin=margins.choices)))
+        found.append(Probe("multiple choice", fitting(partial(multiple_choice, margin=margins.choices), packs.choices)))
     if packs.turns:
         found.append(Probe("the end of a turn", partial(end_of_turn, items=packs.turns, margin=margins.end_of_turn)))
     if inside:
@@ -76,10 +116,7 @@ def _causal(packs: Packs, asked: Forgetting, inside: Sequence[Item], prompts: Se
 def _of_features(kind: Kind, packs: Packs, asked: Forgetting, inside: Sequence[Item]) -> list[Probe]:
     margins, general = asked.margins, packs.general
     found: list[Probe] = []
-    told = dict(packs.labelled)
-    if len({item.label for item in general} - {None}) > 1:
-        told = {Path((general[0].source or "general").removeprefix("shipped:")).stem: general, **told}
-    for name, items in told.items():
+    for name, items in packs.tasks.items():
         found.append(Probe(f"probes of {name}", partial(probes, items=items, name=name, margin=margins.probe)))
     found.append(Probe("neighbours", partial(neighbours, items=general, margin=margins.neighbours)))
     if kind in ("encoder", "sentence_encoder"):

@@ -78,7 +78,10 @@ def _point(job: Job, alpha: float, folder: Path) -> Strength:
     evidence = Evidence(job.seed)
     evidence.keep_arm("adapted", f"task/{job.recipe.task.metric}", items, scores[1])
     evidence.write(folder)
-    return Strength(alpha=alpha, task=compared.adapted, gain=compared.change, findings=judged(job, view))
+    found = judged(job, view)
+    return Strength(
+        alpha=alpha, task=compared.adapted, gain=compared.change, findings=found.findings, broken=found.broken
+    )
 
 
 def _probed(job: Job, view: View, like: ProbedView) -> ProbedView:

@@ -65,14 +65,11 @@ def finish(folder: Path, found: Sequence[Finding], limits: Sequence[str] = (), *
 
 
 def higher(floor: Mapping[str, float], null: Sequence[Finding]) -> dict[str, float]:
-    """Raise a floor to what an audit finds between the base and a null copy of it."""
+    """Raise a floor to the change that an audit finds between the base and a null copy of it."""
     raised = dict(floor)
     for one in null:
         if one.change is not None:
-            reach = max(
-                abs(bound) for bound in (one.change.value, one.change.low, one.change.high) if bound is not None
-            )
-            raised[one.id] = max(raised.get(one.id, 0.0), reach)
+            raised[one.id] = max(raised.get(one.id, 0.0), abs(one.change.value))
     return raised
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from audit.errors import InputError
 
-__all__ = ["Item", "fingerprint", "read_items"]
+__all__ = ["Item", "content_hash", "fingerprint", "read_items"]
 
 
 class Item(BaseModel):
@@ -60,8 +60,40 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+def content_hash(item: Item) -> str:
+    """Hash what an item says, which is all that a model is asked: its texts, or what the file of its image holds.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be read.
+
+    Examples
+    --------
+    >>> one, other = Item(id="1", cluster="1", text="x"), Item(id="2", cluster="c", text="x", label="y")
+    >>> content_hash(one) == content_hash(other)
+    True
+    """
+    if item.image is None:
+        content = item.model_dump_json(include={"text", "pair", "prompt", "options"}).encode()
+    else:
+        try:
+            content = Path(item.image).read_bytes()
+        except (OSError, ValueError) as error:  # the latter: a path that holds a zero byte
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"item {item.id!r}: the image {item.image!r} cannot be read ({reason})") from None
+    return hashlib.sha256(content).hexdigest()
+
+
 def fingerprint(items: Iterable[Item]) -> str:
-    """Hash a set of items; the order does not matter.
+    """Hash a set of items; the order does not matter, and of an image counts what its file holds, not where it lies.
+
+    Where no file is (the answers were recorded elsewhere), its name stands for it.
+
+    Raises
+    ------
+    InputError
+        If an image is there and cannot be read.
 
     Examples
     --------
@@ -69,8 +101,15 @@ def fingerprint(items: Iterable[Item]) -> str:
     >>> fingerprint([a, b]) == fingerprint([b, a])
     True
     """
-    lines = sorted(item.model_dump_json() for item in items)
+    lines = sorted(
+        (item.model_copy(update={"image": content_hash(item)}) if _lies_here(item) else item).model_dump_json()
+        for item in items
+    )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _lies_here(item: Item) -> bool:
+    return item.image is not None and Path(item.image).exists()
 
 
 def read_items(path: Path) -> list[Item]:
@@ -93,8 +132,8 @@ def read_items(path: Path) -> list[Item]:
             rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of items") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not JSON lines or parquet: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON lines or parquet: {str(error).splitlines()[0]}") from None
     items, seen = [], set()
     for number, row in enumerate(rows, start=1):
         try:
@@ -104,7 +143,7 @@ def read_items(path: Path) -> list[Item]:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "not an object"
             raise InputError(f"{path}: row {number} is not an item: {reason}") from None
         if item.id in seen:
-            raise InputError(f"{path}: row {number} repeats the id {item.id!r}; ids are unique in a set of items")
+            raise InputError(f"{path}: row {number} repeats the id {item.id!r:.80}; ids are unique in a set of items")
         seen.add(item.id)
         items.append(item)
     if not items:

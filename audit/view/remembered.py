@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from audit.errors import InputError
-from audit.view.item import Item
+from audit.view.item import Item, content_hash
 from audit.view.question import View
 
 __all__ = ["remember"]
@@ -31,7 +30,7 @@ class _Remembered:
         self.id, self.kind, self.labels = view.id, view.kind, view.labels
 
     def ask(self, question: str, items: Sequence[Item]) -> Array:
-        names = [_name(item) for item in items]
+        names = [content_hash(item) for item in items]
         asked = {"view": self.id, "question": question, "items": _hash("\n".join(sorted(set(names))))}
         path = self._folder / f"{_hash(json.dumps(asked))}.parquet"
         known = _read(path, asked)
@@ -48,17 +47,6 @@ class _Remembered:
 
 def _hash(content: str | bytes) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
-
-
-def _name(item: Item) -> str:
-    """What an item says, an image's pixels included; ids, clusters and labels are not asked."""
-    content = item.model_dump_json(include={"text", "pair", "prompt", "options"})
-    if item.image is None:
-        return _hash(content)
-    try:
-        return _hash(Path(item.image).read_bytes())
-    except OSError as error:
-        raise InputError(f"item {item.id!r}: {item.image} cannot be read ({error.strerror})") from None
 
 
 def _read(path: Path, asked: dict[str, str]) -> dict[str, Array] | None:

@@ -13,7 +13,7 @@ from audit.retention import Flips
 from audit.stats import true_flips
 from audit.view import NotMeasurable, View
 
-__all__ = ["IN_DOMAIN", "Forgotten", "Probe", "asked", "compared"]
+__all__ = ["IN_DOMAIN", "Asked", "Forgotten", "Probe", "asked", "compared"]
 
 IN_DOMAIN = "in domain"
 
@@ -39,30 +39,47 @@ class Forgotten:
         Of every declared finding whose items are right or wrong.
     limits : list of str
         What could not be measured, and why.
+    broken : list of str
+        Ids of the declared findings that there would be, if the adapted model answered as the base does.
     """
 
     findings: list[Finding]
     flips: list[Flips] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
 
 
-def asked(base: View, adapted: View, probes: Sequence[Probe]) -> tuple[list[Question], list[str]]:
-    """Ask both sides every probe.
+@dataclass(frozen=True)
+class Asked:
+    """What both sides answered; ``limits`` and ``broken`` are those of `Forgotten`."""
 
-    Returns
-    -------
-    questions : list of Question
-    limits : list of str
-        Probes that a side cannot answer, and why.
-    """
-    questions: list[Question] = []
-    limits: list[str] = []
+    questions: list[Question] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+
+def asked(base: View, adapted: View, probes: Sequence[Probe]) -> Asked:
+    """Ask both sides every probe, and tell a side that gives no answer from sides that cannot be compared."""
+    found = Asked()
     for probe in probes:
         try:
-            questions += probe.ask(base, adapted)
+            found.questions.extend(probe.ask(base, adapted))
         except NotMeasurable as reason:
-            limits.append(f"Forgetting in {probe.name} was not measured: {reason}.")
-    return questions, limits
+            known = _answered(probe, base)
+            if known is None or _answered(probe, adapted) is not None:
+                found.limits.append(f"Forgetting in {probe.name} was not measured: {reason}.")
+                continue
+            found.limits.append(f"Forgetting in {probe.name}: the base answers, the adapted model does not: {reason}.")
+            found.broken.extend(one.id for one in known if one.group is None)
+    return found
+
+
+def _answered(probe: Probe, side: View) -> list[Question] | None:
+    """Hold a side against itself; None where it gives no answer."""
+    try:
+        return probe.ask(side, side)
+    except NotMeasurable:
+        return None
 
 
 def compared(
@@ -92,14 +109,15 @@ def compared(
     -------
     Forgotten
     """
-    questions, limits = asked(base, adapted, probes)
-    declared = [one for one in questions if one.group is None]
-    areas = [one for one in questions if one.group not in (None, IN_DOMAIN)]
-    inside = [one for one in questions if one.group == IN_DOMAIN]
+    answers = asked(base, adapted, probes)
+    declared = [one for one in answers.questions if one.group is None]
+    areas = [one for one in answers.questions if one.group not in (None, IN_DOMAIN)]
+    inside = [one for one in answers.questions if one.group == IN_DOMAIN]
     found = findings(declared, family="forgetting", alpha=alpha, floor=floor, keep=keep)
     for family, some in (("forgetting, by area", areas), ("forgetting, in domain", inside)):
         found += findings(some, family=family, alpha=alpha, exploratory=True, floor=floor)
-    return Forgotten(found, [one for one in map(_flips, declared) if one is not None], limits)
+    flips = [one for one in map(_flips, declared) if one is not None]
+    return Forgotten(found, flips, answers.limits, answers.broken)
 
 
 def _flips(question: Question) -> Flips | None:
@@ -110,10 +128,12 @@ def _flips(question: Question) -> Flips | None:
     n, was, now = len(base), base == 0, adapted == 0
     lost, gained, neither = int((was & ~now).sum()), int((~was & now).sum()), int((~was & ~now).sum())
     options = {len(item.options) for item in question.items if item.options}
-    known: dict[str, float] = {}
+    known: dict[str, tuple[float, float]] = {}
     if len(options) == 1 and all(item.options for item in question.items) and min(options) > 1:
-        shares = true_flips(lost / n, gained / n, neither / n, options.pop())
-        known = dict(zip(("known_lost", "known_gained"), shares, strict=True))
+        k = options.pop()
+        least = true_flips(lost / n, gained / n, neither / n, k)
+        most = (min(1.0, one / n * k / (k - 1)) for one in (lost, gained))  # what is guessed alike flips nothing
+        known = dict(zip(("known_lost", "known_gained"), zip(least, most, strict=True), strict=True))
     return Flips(
         finding=question.id, n=n, both=int((was & now).sum()), lost=lost, gained=gained, neither=neither, **known
     )

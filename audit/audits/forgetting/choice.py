@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.audits import Question, binary, distinct
+from audit.audits.forgetting.chance import against_chance
+from audit.audits.forgetting.readable import readable
 from audit.errors import InputError
 from audit.view import Item, NotMeasurable, View, option_scores
 
@@ -64,6 +66,7 @@ def multiple_choice(base: View, adapted: View, items: Sequence[Item], *, margin:
     items = distinct(items)
     if not items:
         raise NotMeasurable("option_log_likelihood", "there are no questions")
+    items, unread = readable(base, items)
     wrong = [_wrong(view, items) for view in (base, adapted)]
     notes = [base.treatment("option_log_likelihood", [items[row] for row in rows]) for rows in _alike(items)]
     areas = [item.groups.get("area") for item in items]
@@ -71,21 +74,21 @@ def multiple_choice(base: View, adapted: View, items: Sequence[Item], *, margin:
     questions = []
     for area in (None, *(slices if len(slices) > 1 else ())):
         rows = [row for row, one in enumerate(areas) if area is None or one == area]
-        questions.append(
-            Question(
-                audit="forgetting",
-                name="multiple_choice",
-                unit="error rate",
-                base=wrong[0][rows],
-                adapted=wrong[1][rows],
-                items=[items[row] for row in rows],
-                margin=margin,
-                question="share of questions where a wrong option has at least as many nats per byte as the right one",
-                group=area,
-                by=binary,
-                note=" ".join(note for note in notes if note),
-            )
+        question = Question(
+            audit="forgetting",
+            name="multiple_choice",
+            unit="error rate",
+            base=wrong[0][rows],
+            adapted=wrong[1][rows],
+            items=[items[row] for row in rows],
+            margin=margin,
+            question="share of questions where a wrong option is at least as likely, byte for byte, as the right one",
+            group=area,
+            by=binary,
+            note=" ".join(filter(None, (*notes, unread))),
         )
+        guess = float(np.mean([1 - 1 / len(item.options or ()) for item in question.items]))
+        questions.append(against_chance(question, guess, f"Guessing errs in {guess:.0%}."))
     return questions
 
 

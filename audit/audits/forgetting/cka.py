@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from audit.audits.forgetting.features import once
+from audit.audits.forgetting.readable import readable
 from audit.audits.gap.placed import Sample
 from audit.retention import FeatureDrift, Where
 from audit.view import Item, NotMeasurable, View
@@ -28,7 +29,8 @@ def feature_drift(base: View, adapted: View, items: Sequence[Item], where: Where
     base, adapted : View
         Answer ``layer_means``; where one does not, ``embedding`` counts as the only layer.
     items : sequence of Item
-        Texts or images, each counted once; of more than 1,000, every so-manieth in the order of what they say.
+        Texts that the base's tokenizer can read, or images, each counted once; of more than 1,000, every so-manieth in
+        the order of what they say.
     where : {"general", "in domain"}
 
     Returns
@@ -42,7 +44,7 @@ def feature_drift(base: View, adapted: View, items: Sequence[Item], where: Where
         If there are fewer than four distinct items, the sides' features differ in shape, or those of a layer of the
         base are all 0.
     """
-    asked = once(Sample.of(items).items)[0]
+    asked = once(readable(base, Sample.of(items).items)[0])[0]
     if len(asked) < 4:
         raise NotMeasurable("layer_means", f"{len(asked)} distinct items; similarities are compared from four on")
     if len(asked) > LARGEST:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audit.audits import Question, binary, distinct
 from audit.audits.fit.folds import deal_two_labels
+from audit.audits.forgetting.chance import against_chance
+from audit.audits.forgetting.readable import readable
 from audit.audits.gap.placed import Sample
 from audit.probe import linear_probe
+from audit.stats import compare
 from audit.view import Item, NotMeasurable, View
 
 __all__ = ["FOLDS", "NEIGHBOURS", "embeddings", "lost_neighbours", "neighbours", "once", "probes"]
@@ -54,7 +58,7 @@ def probes(base: View, adapted: View, items: Sequence[Item], *, name: str, margi
     Every item is asked once, by the probe of its fold. The folds depend on what the items say, their labels and who
     stands with whom, so both sides and every later model get the same ones.
     """
-    given = distinct(items)
+    given, unread = readable(base, distinct(items))
     sample = Sample.of(_told_twice(given))
     labels = np.array([item.label or "" for item in sample.items])
     if len(set(labels)) < 2:
@@ -66,23 +70,27 @@ def probes(base: View, adapted: View, items: Sequence[Item], *, name: str, margi
     on_base, refit, frozen = _errors(
         features, labels, deal_two_labels(labels, sample.codes, FOLDS, np.random.default_rng(0))
     )
-    guess = 1 - max(np.mean(labels == one) for one in set(labels))
-    notes = [base.treatment("embedding", sample.items), f"Guessing the commonest class errs in {guess:.0%}."]
+    guess = 1 - max(float(np.mean(labels == one)) for one in set(labels))
+    notes = [base.treatment("embedding", sample.items), unread]
     if left_out := len(given) - len(sample.items):
         notes.append(f"{left_out} items were left out: no label, or one that no second cluster has.")
     probe = f"error of a linear probe of {len(set(labels))} classes ({name}), {FOLDS}-fold"
     return [
-        Question(
-            audit="forgetting",
-            name=f"{name}/{which}",
-            unit="error rate",
-            base=on_base,
-            adapted=errors,
-            items=sample.items,
-            margin=margin,
-            by=binary,
-            question=f"{probe}, {fitted}",
-            note=" ".join(filter(None, notes)),
+        against_chance(
+            Question(
+                audit="forgetting",
+                name=f"{name}/{which}",
+                unit="error rate",
+                base=on_base,
+                adapted=errors,
+                items=sample.items,
+                margin=margin,
+                by=binary,
+                question=f"{probe}, {fitted}",
+                note=" ".join(filter(None, notes)),
+            ),
+            guess,
+            f"Guessing the commonest class errs in {guess:.0%}.",
         )
         for which, errors, fitted in (
             ("refit_probe", refit, "fitted to each side's own features"),
@@ -144,7 +152,8 @@ def neighbours(
     neighbours it is in (the jackknife of Tukey, for a mean over pairs) makes it 97 or more, and moves no mean. Of items
     of one cluster, or with one text, the effects are added.
     """
-    sample = Sample.of(items)
+    read, unread = readable(base, Sample.of(items).items)
+    sample = Sample.of(read)
     distinct_items, codes = once(sample.items)
     others = len(distinct_items) - 1
     if others < 2 * NEIGHBOURS:
@@ -157,6 +166,7 @@ def neighbours(
     notes = [
         base.treatment("embedding", distinct_items),
         f"Features that have nothing to do with the base's lose {1 - NEIGHBOURS / others:.1%}.",
+        unread,
     ]
     return [
         Question(
@@ -170,7 +180,9 @@ def neighbours(
             group=group,
             question=f"share of an item's {NEIGHBOURS} nearest neighbours (cosine) in the base's space, among "
             f"{others} others, that it no longer has",
+            by=partial(compare, binary=False),
             note=" ".join(filter(None, notes)),
+            detectable=False,
         )
     ]
 

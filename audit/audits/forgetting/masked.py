@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
 from audit.audits import Question, distinct
+from audit.audits.forgetting.readable import readable
+from audit.stats import compare
 from audit.view import Item, NotMeasurable, View
 
 __all__ = ["masked_text"]
@@ -60,6 +63,7 @@ def masked_text(
     items = [item for item in distinct(items) if item.text and not item.text.isspace()]
     if not items:
         raise NotMeasurable("masked_log_likelihood", "there is no text to mask")
+    items, unread = readable(base, items)
     sizes = np.array([len((item.text or "").encode()) for item in items])
     question = "masked_log_likelihood"
     return [
@@ -72,7 +76,8 @@ def masked_text(
             items=items,
             margin=margin,
             group=group,
+            by=partial(compare, binary=False),
             question="mean negative log-likelihood of a byte of text, from a fixed 15 % of its tokens, masked",
-            note=" ".join(filter(None, (base.treatment(question, items), HEAD))),
+            note=" ".join(filter(None, (base.treatment(question, items), HEAD, unread))),
         )
     ]

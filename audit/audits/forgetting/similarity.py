@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from audit.audits import MIN_DOCUMENTS, Question, binary, distinct
+from audit.audits.forgetting.chance import against_chance
+from audit.audits.forgetting.readable import readable
 from audit.errors import InputError
 from audit.stats import compare
 from audit.view import Item, NotMeasurable, View
@@ -61,7 +63,7 @@ def similarity(base: View, adapted: View, pairs: Sequence[Item], scores: ArrayLi
         if not math.isfinite(score):
             raise InputError(f"pair {pair.id!r} has the score {score}; scores are finite numbers")
         graded.append(pair.model_copy(update={"label": repr(score)}))
-    items = distinct(graded)
+    items, unread = readable(base, distinct(graded))
     grades = np.array([float(item.label or "") for item in items])
     clusters = [item.cluster for item in items]
     if len(set(clusters)) < 3 or np.ptp(grades) == 0:
@@ -75,22 +77,20 @@ def similarity(base: View, adapted: View, pairs: Sequence[Item], scores: ArrayLi
             raise NotMeasurable("similarity", f"{len(items)} pairs got an answer of shape {vectors.shape}")
         unit = _unit(vectors)
         harms.append(1 - pseudo_values(np.einsum("nd,nd->n", unit[:, 0], unit[:, 1]), grades, clusters))
-    return [
-        Question(
-            audit="forgetting",
-            name="similarity",
-            unit="1 - Spearman's rho",
-            base=harms[0],
-            adapted=harms[1],
-            items=items,
-            margin=margin,
-            by=partial(compare, binary=False),
-            question="1 - rank correlation of the cosine of two texts and the score that people gave them",
-            note=" ".join(
-                filter(None, (base.treatment("embedding", items), "Interval by the jackknife over clusters."))
-            ),
-        )
-    ]
+    notes = (base.treatment("embedding", items), "Interval by the jackknife over clusters.", unread)
+    question = Question(
+        audit="forgetting",
+        name="similarity",
+        unit="1 - Spearman's rho",
+        base=harms[0],
+        adapted=harms[1],
+        items=items,
+        margin=margin,
+        by=partial(compare, binary=False),
+        question="1 - rank correlation of the cosine of two texts and the score that people gave them",
+        note=" ".join(filter(None, notes)),
+    )
+    return [against_chance(question, 1.0, "Cosines that have nothing to do with the scores make 1.")]
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
@@ -169,6 +169,8 @@ def retrieval(base: View, adapted: View, items: Sequence[Item], *, margin: float
         for item, found in split
         if found is not None
     ]
+    split_up = len(asked)
+    asked, unread = readable(base, asked)
     place: dict[str, int] = {}
     own = np.array([place.setdefault(item.pair[1], len(place)) for item in asked if item.pair], dtype=np.int64)
     if len(place) < MIN_DOCUMENTS:
@@ -176,23 +178,23 @@ def retrieval(base: View, adapted: View, items: Sequence[Item], *, margin: float
             "retrieval", f"{len(place)} passages have a first sentence and more; {MIN_DOCUMENTS} are the least"
         )
     missed = [_missed(view, asked, own) for view in (base, adapted)]
-    notes = [base.treatment("embedding", asked), f"Chance misses {1 - 1 / len(place):.1%}."]
-    if left_out := len(given) - len(asked):
+    chance = 1 - 1 / len(place)
+    notes = [base.treatment("embedding", asked), unread]
+    if left_out := len(given) - split_up:
         notes.append(f"{left_out} passages of one sentence were left out.")
-    return [
-        Question(
-            audit="forgetting",
-            name="retrieval",
-            unit="share missed",
-            base=missed[0],
-            adapted=missed[1],
-            items=asked,
-            margin=margin,
-            by=binary,
-            question=f"the rest of a passage is not the nearest (cosine) of {len(place)} to its first sentence",
-            note=" ".join(filter(None, notes)),
-        )
-    ]
+    question = Question(
+        audit="forgetting",
+        name="retrieval",
+        unit="share missed",
+        base=missed[0],
+        adapted=missed[1],
+        items=asked,
+        margin=margin,
+        by=binary,
+        question=f"the rest of a passage is not the nearest (cosine) of {len(place)} to its first sentence",
+        note=" ".join(filter(None, notes)),
+    )
+    return [against_chance(question, chance, f"Chance misses {chance:.1%}.")]
 
 
 def _missed(view: View, pairs: Sequence[Item], own: NDArray[np.int64]) -> Array:

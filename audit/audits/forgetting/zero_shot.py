@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.audits import Question, binary, distinct
+from audit.audits.forgetting.chance import against_chance
 from audit.errors import InputError
 from audit.view import Item, NotMeasurable, View
 
@@ -83,22 +84,20 @@ def zero_shot(
         if vectors.shape != (len(items), anchors.shape[1]):
             raise NotMeasurable("zero_shot", f"images of shape {vectors.shape}, prompts of {anchors.shape}: two spaces")
         wrong.append(((_unit(vectors) @ anchors.T).argmax(axis=1) != truth).astype(np.float64))
-    guess = 1 - np.bincount(truth).max() / len(truth)
-    notes = (base.treatment("embedding", asked), ANCHORS, f"Naming the commonest label errs in {guess:.0%}.")
-    return [
-        Question(
-            audit="forgetting",
-            name="zero_shot",
-            unit="error rate",
-            base=wrong[0],
-            adapted=wrong[1],
-            items=items,
-            margin=margin,
-            by=binary,
-            question=f"the nearest of {len(labels)} prompts (cosine) is not that of the image's label",
-            note=" ".join(filter(None, notes)),
-        )
-    ]
+    guess = 1 - float(np.bincount(truth).max()) / len(truth)
+    question = Question(
+        audit="forgetting",
+        name="zero_shot",
+        unit="error rate",
+        base=wrong[0],
+        adapted=wrong[1],
+        items=items,
+        margin=margin,
+        by=binary,
+        question=f"the nearest of {len(labels)} prompts (cosine) is not that of the image's label",
+        note=" ".join(filter(None, (base.treatment("embedding", asked), ANCHORS))),
+    )
+    return [against_chance(question, guess, f"Naming the commonest label errs in {guess:.0%}.")]
 
 
 def _unit(vectors: Array) -> Array:
