@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from audit.cli import _failed, _finish
 from audit.errors import InputError
 from audit.finding import Finding, Verdict
 from audit.items.task import read_task
-from audit.models.null import COPIES
+from audit.models.null import COPIES, null_copies
 from audit.models.text import TextView
 from audit.publish.card import render, sentence
 from audit.publish.forgetting import flips_sentence, forgetting_sentence
@@ -326,6 +327,32 @@ def test_a_second_model_on_one_base_asks_the_base_nothing(
         }  # an adapted side is named with both
         assert bool(base) == (number == 0), base
         assert asked
+
+
+def test_a_floor_is_remembered_whatever_the_margins_and_measured_again_where_it_is_torn(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def counted(*given: Any) -> Any:
+        drawn.append("drawn")
+        return null_copies(*given)
+
+    stage = importlib.import_module("audit.steps.forgetting")  # the package's name is the function's
+    monkeypatch.setattr(stage, "null_copies", counted)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    first = run(only_forgetting(tiny_encoder), tmp_path / "first")
+    again = run(only_forgetting(tiny_encoder, margins={"probe": 0.2}), tmp_path / "again")
+    assert drawn == ["drawn"]
+    assert again.floor == first.floor
+    [kept] = (tmp_path / "cache").glob("transfer-audit/floors/*/*.json")
+    kept.write_text(kept.read_text()[:40])
+    assert run(only_forgetting(tiny_encoder), tmp_path / "torn").floor == first.floor
+    kept.unlink()
+    kept.parent.rmdir()
+    kept.parent.write_text("a file where a folder should be")
+    assert run(only_forgetting(tiny_encoder), tmp_path / "unwritable").floor == first.floor
+    assert len(drawn) == 3
 
 
 def test_a_head_leaves_every_weight_and_every_layer_where_it_was(tiny_encoder: Path, tmp_path: Path) -> None:

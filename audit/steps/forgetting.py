@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +110,32 @@ def _floor(job: Job) -> list[dict[str, Any]]:
         found += rows(higher({}, null), PRECISE)
     if not wanted.floor:
         return found
-    said = [base.id, job.packs.fingerprint, fingerprint(_inside(job)), job.readout.id, wanted.model_dump_json()]
+    recipe = wanted.model_dump_json(exclude={"margins", "strengths"})  # which change nothing that is measured here
+    said = [base.id, job.packs.fingerprint, fingerprint(_inside(job)), job.readout.id, recipe]
     name = hashlib.sha256("\n".join(said).encode()).hexdigest()
     path = cache_folder() / "floors" / code_hash()[:16] / f"{name}.json"
-    if agreed(not path.is_file()):
+    measured = agreed(_kept(path))
+    if measured is None:
         measured = [row for name, copy in _copies(job) for row in _shown(job, name, copy)]
         if leads():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(measured).encode())
-        return found + measured
-    return found + list(json.loads(path.read_text()))
+            _keep(path, measured)
+    return found + measured
+
+
+def _kept(path: Path) -> list[dict[str, Any]] | None:
+    """A floor that was measured before; None where there is none, or it is torn."""
+    try:
+        measured: list[dict[str, Any]] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return measured if isinstance(measured, list) and all("copies" in row for row in measured) else None
+
+
+def _keep(path: Path, measured: list[dict[str, Any]]) -> None:
+    """Keep a floor; where that cannot be done (a full disk, a folder that is read-only), it is measured again."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(measured).encode())
 
 
 def _copies(job: Job) -> Iterator[tuple[str, View]]:

@@ -55,8 +55,7 @@ def messages(rate: float, out: Path, limit: int) -> Report:
 def reviews(rate: float, out: Path, limit: int | None) -> Report:
     """MiniLM fine-tuned on sentiment, at a learning rate."""
     minilm()
-    out.mkdir(parents=True)
-    data = out.with_suffix(".tsv")
+    data = out.parent / "sentences.tsv"
     data.write_text("text\tlabel\n" + shared("sentences_imdb.tsv").read_text(encoding="utf-8"), encoding="utf-8")
     task = {"dataset": str(data), "labels": ["negative", "positive"], "test_share": 0.2}
     adapt = {"method": "full", "learning_rate": rate, "epochs": 2, "batch_size": 16, "max_length": 64}

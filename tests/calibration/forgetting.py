@@ -16,12 +16,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from audit import relay
-from audit.finding import Finding
+from audit.finding import Estimate, Finding
 from audit.models.source import Source
-from audit.publish.text import number
 from audit.recipe.reading import parse_recipe
 from audit.report import Report
-from audit.retention import word
 from tests.bench.material import smollm2
 
 __all__ = ["LESSONS", "RUNGS", "audited", "page", "rungs", "taught"]
@@ -56,7 +54,7 @@ def rungs(base: Source, folder: Path) -> Iterator[tuple[str, Path]]:
         shutil.rmtree(made)
 
 
-def taught(base: Source, folder: Path, learning_rate: float = 1e-3) -> None:
+def taught(base: Source, folder: Path, learning_rate: float = 5e-4) -> None:
     """Teach a base eight answers through a low-rank adapter, and save that."""
     torch.manual_seed(0)
     tokenizer: Any = AutoTokenizer.from_pretrained(base.folder)
@@ -119,10 +117,18 @@ def page(reports: dict[str, Report], minutes: float) -> str:
         f"|---|{'---|' * len(names)}",
     ]
     for name, report in reports.items():
-        cells = [f"{number(one.change, signed=True)} **{word(one)}**" for one in _declared(report)]
+        cells = [f"{_small(one.change)} **{one.verdict}**" for one in _declared(report)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines.append(f"| *floor: most that a null copy shows* | {' | '.join(f'{floor[name]:.2g}' for name in names)} |")
     return "\n".join([*lines, ""])
+
+
+def _small(change: Estimate | None) -> str:
+    """Write a change to two digits, however small it is."""
+    assert change is not None
+    if change.low is None or change.high is None:
+        return f"{change.value:+.2g}"
+    return f"{change.value:+.2g} [{change.low:+.2g}, {change.high:+.2g}]"
 
 
 def _declared(report: Report) -> list[Finding]:
