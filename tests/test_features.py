@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -21,31 +20,10 @@ from audit.items import passages
 from audit.models.load import load_base
 from audit.models.source import resolve
 from audit.stats import compare
-from audit.view import Item, Kind, NotMeasurable
+from audit.view import Item, NotMeasurable
+from tests.space import Space
 
 Array = NDArray[np.float64]
-
-
-@dataclass
-class Space:
-    """A view that looks up the vector of what an item says, and only that."""
-
-    vectors: dict[str, Array]
-    unread: frozenset[str] = frozenset()  # texts that are two unknown tokens; the others are two that are known
-    id: str = "space"
-    kind: Kind = "sentence_encoder"
-    labels: tuple[str, ...] = ()
-
-    def ask(self, question: str, items: Sequence[Item]) -> Array:
-        if question in ("token_ids", "unknown_tokens") and self.unread:
-            lost = np.array([item.text in self.unread for item in items])
-            return 2.0 * lost if question == "unknown_tokens" else np.where(lost, 0.0, 1.0)[:, None].repeat(2, axis=1)
-        if question not in ("embedding", "masked_log_likelihood"):
-            raise NotMeasurable(question, "not here")
-        return np.stack([self.vectors[item.text or item.image or ""] for item in items])
-
-    def treatment(self, question: str, items: Sequence[Item]) -> str:
-        return ""
 
 
 def space(items: Sequence[Item], rows: Array) -> Space:

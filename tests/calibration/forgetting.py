@@ -38,7 +38,14 @@ LESSONS = (
 )
 """Eight questions with answers that no corpus holds."""
 
-RUNGS = ("identical", "noise of 1e-4", "bfloat16 round trip", "LoRA, 20 steps on 8 answers", "noise of 0.15")
+RUNGS = (
+    "identical",
+    "noise of 1e-4",
+    "bfloat16 round trip",
+    "LoRA, 20 steps on 8 answers",
+    "noise of 0.15",
+    "noise of 0.2",
+)
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -110,8 +117,8 @@ def page(reports: dict[str, Report], minutes: float) -> str:
         "",
         "SmolLM2-135M-Instruct against copies of itself, and against what eight answers that no corpus holds made of "
         f"it ({STEPS} steps of LoRA at rank 8). {LIMIT} items a probe, margins as shipped, {versions}; "
-        f"`python -m tests.calibration.forgetting`, {minutes:.0f} minutes. A change with its 95 % interval, and what "
-        "is said of it.",
+        f"`python -m tests.calibration.forgetting`, {minutes:.0f} minutes on a shared machine. "
+        "A change with its 95 % interval, and its verdict: `same` is retained, `worse` is lost.",
         "",
         f"| what was done | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",
