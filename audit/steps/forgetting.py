@@ -26,7 +26,7 @@ from audit.view import Item, NotMeasurable, View, fingerprint
 
 __all__ = ["forgetting", "judged"]
 
-DRIFT = 128  # items on which layers are compared
+DRIFT = 64  # items on which layers are compared: each costs a pass of its own
 INSIDE = 200  # of the task's own texts
 NO_FLOOR = (
     "Forgetting: null copies of the base were not asked (floor = false): changes are held against the margins alone."

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from audit import relay
-from audit.finding import Finding
 from audit.publish.text import number
 from audit.recipe.reading import parse_recipe
 from audit.report import Report
-from audit.retention import word
+from audit.retention import words
 from tests.bench.material import minilm, shared, smollm2
 from tests.bench.table import Row
 
@@ -64,17 +63,15 @@ def reviews(rate: float, out: Path, limit: int | None) -> Report:
 
 
 def _run(table: dict[str, Any], limit: int | None, out: Path) -> Report:
-    table["audit"] = {"forgetting": {} if limit is None else {"limit": limit}}
+    table["audit"] = {"forgetting": {"floor": False} if limit is None else {"floor": False, "limit": limit}}
     return relay.run(parse_recipe(table, "bench"), "", out)[0]
 
 
 def _row(what: str, report: Report) -> Row:
-    said = "; ".join(f"{one.name} {number(one.change, signed=True)} {word(one)}" for one in _declared(report))
+    said = words(report.findings)
+    declared = [one for one in report.findings if one.id in said and one.group is None]
+    changes = "; ".join(f"{one.name} {number(one.change, signed=True)} {said[one.id]}" for one in declared)
     assert report.task is not None
+    lost = sum(said[one.id] == "lost" for one in declared)
     gained = number(report.task.change, signed=True)
-    lost = sum(word(one) == "lost" for one in _declared(report))
-    return Row(f"**{lost} of {len(_declared(report))} lost**", "", what, said, f"task {gained}")
-
-
-def _declared(report: Report) -> list[Finding]:
-    return [one for one in report.findings if one.group is None]
+    return Row(f"**{lost} of {len(declared)} lost**", "", what, changes, f"task {gained}")
