@@ -59,7 +59,7 @@ def changes(point: Strength) -> dict[str, float]:
 
 
 def test_a_collapsed_encoder_has_lost_every_probe(ruined: tuple[Path, Report]) -> None:
-    """Of 800 to 129 right answers of 1000, and 7 of 100 neighbours (research of this issue, one seed)."""
+    """Of 800 to 129 right answers of 1000, and 7 of 100 neighbours (one seed, measured by hand before)."""
     said = words(ruined[1])
     assert len(said) == 7  # two probes of three sets, and neighbours
     assert set(said.values()) == {"lost"}
@@ -152,7 +152,7 @@ def test_a_head_leaves_every_weight_and_every_feature_as_it_is(minilm: str, tmp_
 
 
 def test_a_language_model_is_lost_at_a_hundred_times_the_usual_rate(smollm2: str, tmp_path: Path) -> None:
-    """7.7 nats a token more on general text after 8 steps of LoRA (research of this issue, one seed); here after 6."""
+    """7.7 nats a token more on general text after 8 steps of LoRA (one seed, measured by hand before); here after 6."""
     asked = recipe(
         smollm2,
         {"method": "lora", "learning_rate": 1e-2, "epochs": 1, "batch_size": 8, "rank": 8},

@@ -15,7 +15,7 @@ from audit.report import Report
 from audit.view import Item
 
 pytestmark = pytest.mark.real_base
-SMALL = ("audit.gap.limit=120", "audit.forgetting.limit=192", "audit.transfer.seeds=3")
+SMALL = ("audit.gap.limit=120", "audit.forgetting.limit=96", "audit.forgetting.floor=false", "audit.transfer.seeds=3")
 
 
 def run(overrides: list[str], out: Path, name: str = "quickstart") -> Report:
@@ -37,8 +37,8 @@ def test_quickstart_on_the_real_minilm(tmp_path: Path) -> None:
     assert {finding.audit for finding in report.findings} == {"bias", "gap", "forgetting", "transfer"}
     assert beats_majority(report)
     by_id = {finding.id: finding for finding in report.findings}
-    # full fine-tuning at 1e-4 is known to move the features; the probe must see it
-    assert by_id["forgetting/passages/frozen_probe"].verdict == "worse"
+    # full fine-tuning at 1e-4 is known to move the features: neighbours must be seen to go
+    assert by_id["forgetting/neighbours"].verdict == "worse"
     assert by_id["gap/representation"].verdict == "worse"
 
 
