@@ -381,7 +381,10 @@ def test_what_does_not_decide_how_text_is_split_is_named(llama: Path, tmp_path: 
     pair = pair_of(llama, folder, "causal")
     named = {row["field"]: row for row in pair.preflight}
     assert (named["pad_token"]["base"], named["pad_token"]["adapted"]) == ("</s>", "<s>")
-    assert named["chat_template"]["outcome"] == "not used: texts are asked without a template"
+    assert (
+        named["chat_template"]["outcome"]
+        == "the base's frames the chat turns of both sides; texts are asked without one"
+    )
     assert np.array_equal(pair.base.ask("log_likelihood", TEXTS), pair.adapted.ask("log_likelihood", TEXTS))
 
 
