@@ -20,8 +20,9 @@ test: $(VENV)/.test $(VENV)/.causal
 	$(BIN)/pytest
 
 # The long ones: their tables are committed (tests/calibration/README.md, tests/bench/README.md).
-calibration: $(VENV)/.test
+calibration: $(VENV)/.test $(VENV)/.causal
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.calibration
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.calibration.forgetting
 
 bench: $(VENV)/.test $(VENV)/.causal $(PEERS)/.installed
 	$(BIN)/python -m tests.bench
