@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validat
 from audit.finding import Estimate, Finding, Number, Verdict
 from audit.stats import holm
 
-__all__ = ["WORDS", "FeatureDrift", "Flips", "Strength", "WeightDrift", "allowed", "word", "words"]
+__all__ = ["WORDS", "FeatureDrift", "Flips", "Strength", "WeightDrift", "allowed", "without", "words"]
 
 WORDS: dict[Verdict, str] = {
     Verdict.BETTER: "retained",
@@ -52,11 +52,6 @@ def words(findings: Sequence[Finding]) -> dict[str, str]:
     return said
 
 
-def word(finding: Finding) -> str:
-    """Say the verdict of a finding that is a family by itself."""
-    return words([finding])[finding.id]
-
-
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,7 +89,7 @@ class Flips(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _derived(cls, data: object) -> object:
-        return _without(data, "negative_flip_rate", "compatibility")
+        return without(data, "negative_flip_rate", "compatibility")
 
     @model_validator(mode="after")
     def _adds_up(self) -> Flips:
@@ -185,7 +180,7 @@ class Strength(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _derived(cls, data: object) -> object:
-        return _without(data, "retained")
+        return without(data, "retained")
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -195,7 +190,7 @@ class Strength(_Frozen):
         return not self.broken and bool(declared) and all(WORDS[one.verdict] == "retained" for one in declared)
 
 
-def _without(data: object, *names: str) -> object:
+def without(data: object, *names: str) -> object:
     """What is derived is not read from a file."""
     return {key: value for key, value in data.items() if key not in names} if isinstance(data, dict) else data
 

@@ -27,7 +27,7 @@ from audit.publish.card import render, sentence
 from audit.publish.forgetting import flips_sentence, forgetting_sentence
 from audit.recipe.reading import parse_recipe
 from audit.report import Report, load_report
-from audit.retention import allowed, word, words
+from audit.retention import allowed, words
 from audit.view import Item, NotMeasurable, replay
 from tests import families, tiny
 from tests.test_laws import table as recorded_table
@@ -122,14 +122,14 @@ def test_nothing_lost_is_retained_only_if_there_are_items_enough(n: int, verdict
     view = answered(questions(n), ())
     [found] = compared(view, view, asked_about(questions(n))).findings
     assert found.verdict == verdict
-    assert word(found) == ("retained" if verdict == "same" else "unclear")
+    assert words([found])[found.id] == ("retained" if verdict == "same" else "unclear")
 
 
 def test_a_detectable_loss_inside_the_margin_is_called_that() -> None:
     items = questions(800)
     base, adapted = answered(items, ()), answered(items, range(12))  # .015 of 800, p = 2 · 2^-12
     [found] = compared(base, adapted, asked_about(items)).findings
-    assert (found.verdict, word(found)) == ("same", "detectable but within the margin")
+    assert (found.verdict, words([found])[found.id]) == ("same", "detectable but within the margin")
 
 
 def family(changes: dict[str, int], n: int = 800, floor: dict[str, float] | None = None) -> list[Finding]:
@@ -157,7 +157,7 @@ def test_what_is_detectable_is_so_in_its_family_and_above_the_floor() -> None:
 
 
 def said_of(finding: Finding) -> str:
-    return forgetting_sentence(finding, word(finding))
+    return forgetting_sentence(finding, words([finding])[finding.id])
 
 
 def test_the_floor_is_blamed_only_where_it_decides() -> None:

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audit import relay
+from audit import relay, retention
 from audit.audits import Question, binary, findings
 from audit.compare import compare
 from audit.models.drift import weight_drift
 from audit.models.source import Source, file_hashes, resolve
 from audit.recipe import Recipe, parse_recipe
 from audit.report import Report
-from audit.retention import Strength, word
+from audit.retention import Strength
 from audit.softened import soften_run
 from audit.view import Item
 
@@ -51,7 +51,7 @@ def ruined(minilm: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
 
 
 def words(report: Report) -> dict[str, str]:
-    return {one.id: word(one) for one in report.findings if one.group is None}
+    return {one.id: retention.words([one])[one.id] for one in report.findings if one.group is None}
 
 
 def changes(point: Strength) -> dict[str, float]:

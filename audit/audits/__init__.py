@@ -13,7 +13,7 @@ from audit.finding import Finding, Verdict
 from audit.stats import Compared, cluster_means, compare, decide, false_discovery_level, simultaneous_level
 from audit.view import Item, fingerprint
 
-__all__ = ["MIN_DOCUMENTS", "Keep", "Question", "binary", "distinct", "findings", "floor_of", "max_t"]
+__all__ = ["MIN_DOCUMENTS", "Keep", "Question", "binary", "distinct", "findings", "floor_of", "max_t", "measured"]
 
 MIN_DOCUMENTS = 10  # of which a sample is placed, or a choice made
 
@@ -26,6 +26,9 @@ By = Callable[[Array, Array, Sequence[str]], Compared]
 
 binary: By = partial(compare, binary=True)
 """For scores that are 0 or 1 by nature."""
+
+measured: By = partial(compare, binary=False)
+"""For scores that are measured; that all of a sample are 0 or 1 makes them no outcomes."""
 
 
 def _means(scores: Array, clusters: Sequence[str]) -> Array:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from audit.finding import MIN_CLUSTERS, MIN_CLUSTERS_FOR_SAME, SCORES, Bounds, Estimate, Number, Verdict
+from audit.retention import without
 from audit.stages import write_atomically
 
 __all__ = ["TASK", "Difference", "Entrant", "Frontier", "LeftOut", "Matched", "Place", "Retained"]
@@ -109,7 +110,7 @@ class Difference(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _derived(cls, data: object) -> object:
-        return _without(data, "outcome")
+        return without(data, "outcome")
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -158,7 +159,7 @@ class Frontier(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _derived(cls, data: object) -> object:
-        return _without(data, "dominated", "frontier")
+        return without(data, "dominated", "frontier")
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -205,8 +206,3 @@ class Frontier(_Frozen):
     def save(self, path: Path) -> None:
         """Write it; the file appears whole or not at all."""
         write_atomically(path, self.model_dump_json(by_alias=True, indent=1).encode() + b"\n")
-
-
-def _without(data: object, *names: str) -> object:
-    """What is derived is not read from a file."""
-    return {key: value for key, value in data.items() if key not in names} if isinstance(data, dict) else data

@@ -18,6 +18,7 @@ from audit.models.drift import unshared, weight_drift
 from audit.models.null import null_copies
 from audit.models.ranks import agreed, leads
 from audit.models.source import cache_folder
+from audit.models.stored import HEAD
 from audit.retention import FeatureDrift, WeightDrift
 from audit.stages import code_hash, write_atomically
 from audit.steps.probes import probes_of
@@ -172,7 +173,7 @@ def _weights(job: Job) -> tuple[list[WeightDrift], list[str]]:
         moved = weight_drift(job.base, job.adapted, job.kind)
     except NotMeasurable as reason:
         return [], [f"How far the weights moved was not measured: {reason}."]
-    alone = [sum(not name.startswith("head/") for name in names) for names in unshared(job.base, job.adapted)]
+    alone = [sum(not name.startswith(HEAD) for name in names) for names in unshared(job.base, job.adapted)]
     if not any(alone):
         return moved, []
     return moved, [

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.audits import By, Keep, Question, distinct, findings
+from audit.audits import Keep, Question, distinct, findings, measured
 from audit.finding import Estimate, Finding
 from audit.stats import Comparison, compare
 from audit.view import Item, NotMeasurable, View
@@ -31,9 +30,6 @@ CAVEAT = (
     "A cluster counts once, however many pairs it holds; published percentages count pairs. What a model prefers among "
     "sentences does not foretell harm where it is used (Goldfarb-Tarrant et al., ACL 2021)."
 )
-
-measured: By = partial(compare, binary=False)
-"""For scores that are no counts, even where all of them happen to be 0."""
 
 
 def minimal_pairs(

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.audits import Question, binary, distinct
+from audit.audits import Question, binary, distinct, measured
 from audit.audits.fit.folds import deal_two_labels
 from audit.audits.forgetting.chance import against_chance
 from audit.audits.forgetting.readable import readable
 from audit.audits.gap.placed import Sample
 from audit.probe import linear_probe
-from audit.stats import compare
 from audit.view import Item, NotMeasurable, View
 
-__all__ = ["FOLDS", "NEIGHBOURS", "embeddings", "lost_neighbours", "neighbours", "once", "probes"]
+__all__ = ["FOLDS", "NEIGHBOURS", "embeddings", "lost_neighbours", "neighbours", "once", "probes", "unit"]
 
 FOLDS = 5
 NEIGHBOURS = 10
@@ -180,7 +178,7 @@ def neighbours(
             group=group,
             question=f"share of an item's {NEIGHBOURS} nearest neighbours (cosine) in the base's space, among "
             f"{others} others, that it no longer has",
-            by=partial(compare, binary=False),
+            by=measured,
             note=" ".join(filter(None, notes)),
             detectable=False,
         )
@@ -242,7 +240,7 @@ def lost_neighbours(base: Array, adapted: Array, k: int, weights: Array | None =
     >>> lost_neighbours(directions(0, 10, 80, 90), directions(0, 10, 25, 90), k=1)[0]
     array([0., 0., 1., 0.])
     """
-    sides = [side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-12) for side in (base, adapted)]
+    sides = unit(base), unit(adapted)
     weights = np.full(len(base), 1 / len(base)) if weights is None else weights
     lost, chosen, gone = np.empty(len(base)), np.zeros(len(base)), np.zeros(len(base))
     for start in range(0, len(base), BLOCK):
@@ -255,10 +253,16 @@ def lost_neighbours(base: Array, adapted: Array, k: int, weights: Array | None =
     return lost, gone - chosen * (weights @ lost)
 
 
-def _nearest(unit: Array, start: int, k: int) -> NDArray[np.bool_]:
+def unit(vectors: Array) -> Array:
+    """Bring vectors to length 1, shape (..., d); those of no length stay."""
+    directions: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return directions
+
+
+def _nearest(directions: Array, start: int, k: int) -> NDArray[np.bool_]:
     """Which rows are among the k nearest of each row of a block, shape (block, n)."""
-    block = unit[start : start + BLOCK]
-    similarity = np.round(block @ unit.T, 12)  # the same vector twice is equally near, wherever it stands
+    block = directions[start : start + BLOCK]
+    similarity = np.round(block @ directions.T, 12)  # the same vector twice is equally near, wherever it stands
     rows = np.arange(len(block))
     similarity[rows, start + rows] = -np.inf
     least = np.partition(similarity, -k, axis=1)[:, [-k]]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.audits import Question, distinct
+from audit.audits import Question, distinct, measured
 from audit.audits.forgetting.readable import readable
-from audit.stats import compare, compare_skewed
+from audit.stats import compare_skewed
 from audit.view import Item, NotMeasurable, View
 
 __all__ = ["divergence", "end_of_turn", "general_text", "next_token"]
@@ -73,7 +72,7 @@ def general_text(
         margin=margin,
         question=f"mean negative log-likelihood of a byte of {_of(group)}",
         group=group,
-        by=partial(compare, binary=False),
+        by=measured,
         note=_joined(base.treatment("log_likelihood", items), unread),
     )
     return [question]
@@ -140,7 +139,7 @@ def next_token(
         margin=margin,
         question=f"share of the tokens of {_of(group)} where another one was likelier",
         group=group,
-        by=partial(compare, binary=False),
+        by=measured,
         note=_joined(said, base.treatment("next_tokens", items), unread),
     )
     return [question]
@@ -272,7 +271,7 @@ def end_of_turn(base: View, adapted: View, items: Sequence[Item], *, margin: flo
         items=items,
         margin=margin,
         question="probability that a chat turn goes on where its answer is complete",
-        by=partial(compare, binary=False),
+        by=measured,
         note=_joined(base.treatment("end_of_turn", items), unread),
     )
     return [question]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
-from audit.audits import Question, distinct
+from audit.audits import Question, distinct, measured
 from audit.audits.forgetting.readable import readable
-from audit.stats import compare
 from audit.view import Item, NotMeasurable, View
 
 __all__ = ["masked_text"]
@@ -76,7 +74,7 @@ def masked_text(
             items=items,
             margin=margin,
             group=group,
-            by=partial(compare, binary=False),
+            by=measured,
             question="mean negative log-likelihood of a byte of text, from a fixed 15 % of its tokens, masked",
             note=" ".join(filter(None, (base.treatment(question, items), HEAD, unread))),
         )

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from audit.audits.unknown import unknown_tokens
 from audit.view import Item, NotMeasurable, View
 
 __all__ = ["UNREAD", "readable"]
 
 UNREAD = 0.1  # of the tokens of a text, that may stand for characters they lose
-
-Array = NDArray[np.float64]
 
 
 def readable(base: View, items: Sequence[Item]) -> tuple[list[Item], str]:
@@ -46,7 +44,8 @@ def readable(base: View, items: Sequence[Item]) -> tuple[list[Item], str]:
     asked = [Item(id=_named(item, k), cluster="-", text=text) for item in items for k, text in enumerate(_texts(item))]
     of = np.array([row for row, item in enumerate(items) for _ in _texts(item)], dtype=np.int64)
     lost = np.zeros(len(items), dtype=bool)
-    lost[of[_unknown(base, asked) > UNREAD]] = True
+    unknown, tokens = unknown_tokens(base, asked)
+    lost[of[unknown / np.maximum(tokens, 1) > UNREAD]] = True
     left = [item for item, gone in zip(items, lost, strict=True) if not gone]
     said = f"{int(lost.sum())} of {len(items)} items"
     if 2 * len(left) < len(items):
@@ -62,22 +61,3 @@ def _texts(item: Item) -> list[str]:
 
 def _named(item: Item, k: int) -> str:
     return item.id if item.text is not None else f"{item.id}/{k}"
-
-
-def _unknown(base: View, texts: Sequence[Item]) -> Array:
-    """Share of each text's tokens that are the unknown one, shape (n,); 0 of a view that does not say.
-
-    As in `audit.audits.gap.surprise`: if one token is all that stands for no whole character, it is the unknown one.
-    """
-    try:
-        unknown = base.ask("unknown_tokens", texts) if texts else np.zeros(0)
-        if not unknown.any():
-            return np.zeros(len(texts))
-        ids = base.ask("token_ids", texts).reshape(len(texts), -1)
-    except NotMeasurable:
-        return np.zeros(len(texts))
-    most = ids[int(unknown.argmax())]
-    tokens, times = np.unique(most[most >= 0], return_counts=True)
-    alone = any(np.array_equal((ids == token).sum(axis=1), unknown) for token in tokens[times == unknown.max()])
-    shares: Array = unknown / np.maximum((ids >= 0).sum(axis=1), 1) * alone
-    return shares

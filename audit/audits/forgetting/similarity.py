@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from audit.audits import MIN_DOCUMENTS, Question, binary, distinct
+from audit.audits import MIN_DOCUMENTS, Question, binary, distinct, measured
 from audit.audits.forgetting.chance import against_chance
+from audit.audits.forgetting.features import unit
 from audit.audits.forgetting.readable import readable
 from audit.errors import InputError
-from audit.stats import compare
 from audit.view import Item, NotMeasurable, View
 
 __all__ = ["pseudo_values", "retrieval", "similarity", "spearman"]
@@ -75,8 +74,8 @@ def similarity(base: View, adapted: View, pairs: Sequence[Item], scores: ArrayLi
         vectors = view.ask("embedding", items)
         if vectors.ndim != 3:
             raise NotMeasurable("similarity", f"{len(items)} pairs got an answer of shape {vectors.shape}")
-        unit = _unit(vectors)
-        harms.append(1 - pseudo_values(np.einsum("nd,nd->n", unit[:, 0], unit[:, 1]), grades, clusters))
+        sides = unit(vectors)
+        harms.append(1 - pseudo_values(np.einsum("nd,nd->n", sides[:, 0], sides[:, 1]), grades, clusters))
     notes = (base.treatment("embedding", items), "Interval by the jackknife over clusters.", unread)
     question = Question(
         audit="forgetting",
@@ -86,7 +85,7 @@ def similarity(base: View, adapted: View, pairs: Sequence[Item], scores: ArrayLi
         adapted=harms[1],
         items=items,
         margin=margin,
-        by=partial(compare, binary=False),
+        by=measured,
         question="1 - rank correlation of the cosine of two texts and the score that people gave them",
         note=" ".join(filter(None, notes)),
     )
@@ -202,7 +201,7 @@ def _missed(view: View, pairs: Sequence[Item], own: NDArray[np.int64]) -> Array:
     vectors = view.ask("embedding", pairs)
     if vectors.ndim != 3:
         raise NotMeasurable("retrieval", f"{len(pairs)} pairs got an answer of shape {vectors.shape}")
-    queries, rests = _unit(vectors[:, 0]), _unit(vectors[:, 1])
+    queries, rests = unit(vectors[:, 0]), unit(vectors[:, 1])
     documents = rests[np.unique(own, return_index=True)[1]]
     missed = np.empty(len(own))
     for start in range(0, len(own), BLOCK):
@@ -213,8 +212,3 @@ def _missed(view: View, pairs: Sequence[Item], own: NDArray[np.int64]) -> Array:
         near[rows, own[block]] = -np.inf
         missed[block] = near.max(axis=1) >= mine
     return missed
-
-
-def _unit(vectors: Array) -> Array:
-    unit: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-    return unit

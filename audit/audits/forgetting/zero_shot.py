@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from audit.audits import Question, binary, distinct
 from audit.audits.forgetting.chance import against_chance
+from audit.audits.forgetting.features import unit
 from audit.errors import InputError
 from audit.view import Item, NotMeasurable, View
 
@@ -76,14 +77,14 @@ def zero_shot(
     if len(set(prompts.values())) < len(labels):
         raise InputError(f"two of the labels {', '.join(map(repr, labels))} have the same prompt; no image could tell")
     asked = [Item(id=f"prompt {label}", cluster=label, text=prompts[label]) for label in labels]
-    anchors = _unit(base.ask("embedding", asked))
+    anchors = unit(base.ask("embedding", asked))
     truth = np.array([labels.index(item.label or "") for item in items])
     wrong = []
     for view in (base, adapted):
         vectors = view.ask("embedding", items)
         if vectors.shape != (len(items), anchors.shape[1]):
             raise NotMeasurable("zero_shot", f"images of shape {vectors.shape}, prompts of {anchors.shape}: two spaces")
-        wrong.append(((_unit(vectors) @ anchors.T).argmax(axis=1) != truth).astype(np.float64))
+        wrong.append(((unit(vectors) @ anchors.T).argmax(axis=1) != truth).astype(np.float64))
     guess = 1 - float(np.bincount(truth).max()) / len(truth)
     question = Question(
         audit="forgetting",
@@ -98,8 +99,3 @@ def zero_shot(
         note=" ".join(filter(None, (base.treatment("embedding", asked), ANCHORS))),
     )
     return [against_chance(question, guess, f"Naming the commonest label errs in {guess:.0%}.")]
-
-
-def _unit(vectors: Array) -> Array:
-    unit: Array = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-    return unit

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.audits.gap.placed import Placed, Samples
+from audit.audits.unknown import unknown_tokens
 from audit.stats import deal_clusters, permutation_p
 from audit.view import Item, NotMeasurable, View
 
@@ -93,20 +94,9 @@ def surprise(samples: Samples, base: View, keep: KeepSide | None = None) -> Plac
 
 
 def _lost(base: View, items: Sequence[Item]) -> float:
-    """Share of tokens that are the unknown one; 0 of a view that does not say.
-
-    What stands for no whole character may be bytes, too, and these lose nothing. The first of a character's bytes is
-    no token of its others: if one token is all that stands for no whole character, it is the unknown one.
-    """
-    try:
-        unknown = base.ask("unknown_tokens", items)
-        ids = base.ask("token_ids", items).reshape(len(items), -1)
-    except NotMeasurable:
-        return 0.0
-    most = int(unknown.argmax())
-    tokens, times = np.unique(ids[most][ids[most] >= 0], return_counts=True)
-    alone = any(np.array_equal((ids == token).sum(axis=1), unknown) for token in tokens[times == unknown[most]])
-    return float(unknown.sum() / (ids >= 0).sum()) if alone else 0.0
+    """Share of tokens that are the unknown one; 0 of a view that does not say."""
+    unknown, tokens = unknown_tokens(base, items)
+    return float(unknown.sum() / tokens.sum())
 
 
 def cut_alike(reference: Sequence[Item], task: Sequence[Item], ceiling: Sequence[Item]) -> list[list[Item]]:
