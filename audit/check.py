@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from audit.adapt.train import with_lora
+from audit.adapt.tuner import with_tuner
 from audit.errors import InputError
 from audit.items.bbq import read_bbq
 from audit.items.pairs import read_pairs
@@ -20,7 +20,8 @@ from audit.job import axes_of
 from audit.models.source import resolve
 from audit.models.tokens import load_tokenizer
 from audit.models.weights import load_config, refuse_wrong_kind
-from audit.recipe import Full, Head, Lora, Recipe, runnable
+from audit.recipe import Head, Peft, Recipe, runnable
+from audit.recipe.adapt import GRADIENT
 from audit.steps import fine_tuned_cells
 
 __all__ = ["Checked", "check"]
@@ -65,7 +66,7 @@ def check(recipe: Recipe) -> Checked:
     axes_of(recipe)
     _read_sets(recipe)
     auto = AutoModelForCausalLM if kind == "causal" else AutoModelForSequenceClassification
-    config.num_labels = len(recipe.task.labels)
+    config.num_labels = len(recipe.task.names)
     try:
         with torch.device("meta"):
             model: Any = auto.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
@@ -81,15 +82,15 @@ def check(recipe: Recipe) -> Checked:
         trainable = sum(
             size for name, size in head.items() if name.split(".")[-2] in ("classifier", "score", "out_proj")
         )
-    if isinstance(method, Lora):
-        model = with_lora(model, kind, method, set(head) if kind == "encoder" else set())
+    if isinstance(method, Peft):
+        model = with_tuner(model, kind, method, set(head) if kind == "encoder" else set())
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         targets = sorted(
             {name.split(".lora_A")[0].rsplit(".", 1)[-1] for name, _ in model.named_parameters() if ".lora_A" in name}
         )
-    if isinstance(method, Full | Lora):
+    if isinstance(method, GRADIENT):
         steps = math.ceil(len(data.train) / method.batch_size) * method.epochs
-    labels = {label: sum(item.label == label for item in data.train) for label in recipe.task.labels}
+    labels = {label: sum(item.label == label for item in data.train) for label in recipe.task.names}
     return Checked(
         recipe=recipe.name,
         base=base.id,

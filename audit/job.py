@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from audit.adapt.plan import Plan
 from audit.errors import InputError
 from audit.items.bbq import read_bbq
 from audit.items.general import Packs, read_packs
@@ -93,9 +94,20 @@ class Job:
         return card_datasets(self.base.folder) if self.base.revision is not None else []
 
     @cached_property
+    def plan(self) -> Plan:
+        """What the recipe's trainings share."""
+        assert self.recipe.adapt is not None
+        return Plan(self.base, self.kind, self.recipe.task, self.recipe.adapt)
+
+    def checkpoints(self, seed: int) -> Path:
+        """Return where the training of a seed keeps what it has done so far."""
+        return self.folder / "checkpoints" / f"seed-{seed}"
+
+    @cached_property
     def readout(self) -> Readout:
         """Label names and prompt of the task."""
-        return Readout(self.recipe.task.prompt, self.recipe.task.labels)
+        task = self.recipe.task
+        return Readout(task.asked(self.kind), task.names, task.said)
 
     @cached_property
     def base_alone(self) -> View:
@@ -150,7 +162,7 @@ class Job:
 
     def _probed(self, view: View) -> ProbedView:
         """Read the recipe's labels from features, by a probe fitted to group-silent training texts."""
-        labels = self.pair.adapted.labels if self._heads[1] else self.recipe.task.labels
+        labels = self.pair.adapted.labels if self._heads[1] else self.recipe.task.names
         silenced = [
             item.model_copy(update={"text": neutralise(item.text or "", self.axes)}) for item in self.data.train
         ]
@@ -160,7 +172,7 @@ class Job:
     def _heads(self) -> tuple[bool, bool]:
         """Which sides have a head of their own for the task's labels; the base only if in the adapted one's order."""
         base, adapted = self.pair.base.labels, self.pair.adapted.labels
-        known = set(adapted) == set(self.recipe.task.labels)
+        known = set(adapted) == set(self.recipe.task.names)
         return known and base == adapted, known
 
     @property

@@ -21,7 +21,7 @@ def main(table: str, out: str, point: str) -> None:
 
     torch.set_num_threads(1)
     from audit import relay, stages
-    from audit.adapt.train import _Report
+    from audit.adapt.fit import _Report
     from audit.recipe import parse_recipe
     from audit.report import Report
 

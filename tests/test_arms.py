@@ -29,7 +29,7 @@ from tests import tiny
 def asking(base: Path, kind: str = "encoder", **bias: Any) -> Recipe:
     """A tiny recipe that asks for origins and nothing else."""
     full = {"method": "full", "epochs": 1, "batch_size": 16, "learning_rate": 1e-3, "max_length": 48}
-    lora = {"method": "lora", "epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "max_length": 64, "rank": 2}
+    lora = {"method": "peft", "epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "max_length": 64, "config": {"r": 2}}
     table = tiny.recipe(
         base,
         kind=kind,

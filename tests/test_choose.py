@@ -23,8 +23,7 @@ from audit.errors import InputError
 from audit.items import shipped
 from audit.models.load import load_base
 from audit.models.source import Source, resolve
-from audit.recipe import Recipe, parse_recipe
-from audit.recipe.schema import Full, Head, Lora
+from audit.recipe import Full, Head, Peft, Recipe, parse_recipe
 from audit.view import Item, NotMeasurable
 from tests import tiny
 
@@ -341,7 +340,7 @@ def test_methods_are_the_recipes_own_or_all_that_fit(tiny_encoder: Path, tmp_pat
     every = [
         (one.candidate.name, type(one.method)) for one in entries(candidates, recipe.model_copy(update={"adapt": None}))
     ]
-    assert every == [("x", Head), ("x", Lora), ("x", Full), ("c", Lora)]
+    assert every == [("x", Head), ("x", Peft), ("x", Full), ("c", Peft)]
 
 
 def test_too_few_texts_for_a_race() -> None:
@@ -362,7 +361,14 @@ def test_the_command_ranks_races_and_writes(
     tiny_encoder: Path, tiny_causal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "tiny.toml"
-    method = {"method": "lora", "epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "max_length": 48, "rank": 2}
+    method = {
+        "method": "peft",
+        "epochs": 1,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
+        "max_length": 48,
+        "config": {"r": 2},
+    }
     path.write_text(tiny.toml(tiny.recipe(tiny_encoder, adapt=method, audit={})))
     typed = ("choose", str(path), "--base", str(tiny_encoder), "--base", str(tiny_causal), "--out", str(tmp_path / "o"))
     assert called(*typed, "--race", "--json") == 0

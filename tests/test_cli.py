@@ -67,7 +67,7 @@ def test_validate_counts_what_a_run_trains(recipe: Path, out: Path, capsys: pyte
     checked = json.loads(capsys.readouterr().out)
     assert checked["trainable_parameters"] == trained
     assert checked["steps"] == 4  # 60 rows, batches of 16, 1 epoch
-    assert called("validate", str(recipe), "-o", "adapt.method='lora'", "-o", "adapt.rank=4", "--json") == 0
+    assert called("validate", str(recipe), "-o", "adapt.method='peft'", "-o", "adapt.config.r=4", "--json") == 0
     checked = json.loads(capsys.readouterr().out)
     layers, hidden, inner, rank = 2, 32, 64, 4
     attention, up_down, pooler = 4 * 2 * hidden * rank, 2 * (hidden + inner) * rank, 2 * hidden * rank
@@ -105,7 +105,7 @@ def test_an_error_is_a_json_object_too(capsys: pytest.CaptureFixture[str]) -> No
 def test_audit_finds_the_base_that_an_adapter_names(
     recipe: Path, tiny_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert called("run", str(recipe), "--out", str(tmp_path / "lora"), "-o", "adapt.method='lora'") == 0
+    assert called("run", str(recipe), "--out", str(tmp_path / "lora"), "-o", "adapt.method='peft'") == 0
     model = tmp_path / "lora" / "models" / "seed-0"
     capsys.readouterr()
     small = ("-o", "task.train_limit=60", "-o", "audit.bias.pairs=1", "--json")

@@ -13,12 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from audit.adapt import adapt
 from audit.errors import InputError
 from audit.models.ask import Readout
 from audit.models.drift import unshared, weight_drift
 from audit.models.source import resolve
-from audit.recipe import Full, Head, Lora
+from audit.recipe import Full, Head, Peft
 from audit.retention import WeightDrift
 from audit.view import Item, Kind, NotMeasurable
 from tests import families, tiny
@@ -122,9 +121,7 @@ def test_a_tensor_is_compared_beyond_the_first_block(
 
 def test_a_head_leaves_every_tensor_of_the_encoder(tiny_encoder: Path, tmp_path: Path) -> None:
     """The base has no head and says ``encoder.layer``; the classifier says ``bert.encoder.layer``."""
-    folder = tmp_path / "head"
-    folder.mkdir()
-    adapt(resolve(str(tiny_encoder)), "encoder", Head(method="head"), TRAIN, READOUT, 0, folder)
+    folder = tiny.trained(tiny_encoder, "encoder", Head(method="head"), TRAIN, READOUT.labels, tmp_path / "head")
     found = drift(tiny_encoder, folder)
     assert still(found)
     assert list(found) == ["embeddings", "layer 0", "layer 1", "pooler"]
@@ -135,10 +132,8 @@ def test_a_head_leaves_every_tensor_of_the_encoder(tiny_encoder: Path, tmp_path:
 
 
 def test_a_full_fine_tune_moves_every_layer(tiny_encoder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "full"
-    folder.mkdir()
     full = Full(method="full", epochs=1, batch_size=8, learning_rate=1e-3)
-    adapt(resolve(str(tiny_encoder)), "encoder", full, TRAIN, READOUT, 0, folder)
+    folder = tiny.trained(tiny_encoder, "encoder", full, TRAIN, READOUT.labels, tmp_path / "full")
     found = drift(tiny_encoder, folder)
     assert all(one.relative > 0 and one.identical < one.tensors for one in found.values())
 
@@ -411,10 +406,8 @@ def test_a_learnt_prompt_leaves_every_weight(llama: Path, tmp_path: Path) -> Non
 
 
 def test_the_head_of_an_adapter_is_not_the_base_s(tiny_encoder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "lora"
-    folder.mkdir()
-    method = Lora(method="lora", epochs=1, batch_size=8, learning_rate=1e-2, rank=2)
-    adapt(resolve(str(tiny_encoder)), "encoder", method, TRAIN, READOUT, 0, folder)
+    method = Peft(method="peft", epochs=1, batch_size=8, learning_rate=1e-2, config={"r": 2})
+    folder = tiny.trained(tiny_encoder, "encoder", method, TRAIN, READOUT.labels, tmp_path / "lora")
     found = drift(tiny_encoder, folder)
     assert list(found) == ["embeddings", "layer 0", "layer 1", "pooler"]
     assert sum(one.tensors for one in found.values()) == len(load_file(tiny_encoder / "model.safetensors"))
@@ -430,10 +423,8 @@ def test_a_pooler_that_the_base_lacks_is_not_compared(tmp_path: Path) -> None:
             del weights[name]
 
     base = changed(tiny.encoder(tmp_path / "whole"), tmp_path / "base", without)
-    folder = tmp_path / "lora"
-    folder.mkdir()
-    method = Lora(method="lora", epochs=1, batch_size=8, learning_rate=1e-2, rank=2)
-    adapt(resolve(str(base)), "encoder", method, TRAIN, READOUT, 0, folder)
+    method = Peft(method="peft", epochs=1, batch_size=8, learning_rate=1e-2, config={"r": 2})
+    folder = tiny.trained(base, "encoder", method, TRAIN, READOUT.labels, tmp_path / "lora")
     assert "pooler" not in drift(base, folder)
 
 

@@ -223,7 +223,7 @@ def broken(tiny_causal: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
         for text in (item.prompt or "", *(item.options or ())):
             kept |= {*tokenizer(text)["input_ids"], *tokenizer(f"{item.prompt}{text}")["input_ids"]}
     for item in read_task(recipe.task, recipe.columns).test:
-        for text in (item.text or "", recipe.task.prompt.replace("{text}", item.text or "")):
+        for text in (item.text or "", recipe.task.asked("causal").replace("{text}", item.text or "")):
             kept |= set(tokenizer(text)["input_ids"])
     general = [token for item in read_texts("shipped:passages", 40) for token in tokenizer(item.text)["input_ids"]]
     with torch.no_grad():
@@ -450,7 +450,7 @@ def test_a_pack_that_cannot_be_used_is_one_line(
 ) -> None:
     pack = tmp_path / "pack.jsonl"
     pack.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    adapt = {"method": "lora", "rank": 2}
+    adapt = {"method": "peft", "config": {"r": 2}}
     table = tiny.recipe(tiny_causal, kind="causal", adapt=adapt, audit={"forgetting": {key: str(pack)}})
     with pytest.raises(InputError, match=message) as caught:
         run(table, tmp_path / "run")

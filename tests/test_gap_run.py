@@ -47,7 +47,9 @@ def test_every_measure_of_the_gap_that_a_base_can_answer_is_in_the_card(
 ) -> None:
     audits = {"gap": {"margin": 0.2, "limit": 60, "reference": "shipped:passages"}}
     adapt = (
-        {"method": "lora", "epochs": 1, "learning_rate": 1e-3, "rank": 2} if kind == "causal" else {"method": "head"}
+        {"method": "peft", "epochs": 1, "learning_rate": 1e-3, "config": {"r": 2}}
+        if kind == "causal"
+        else {"method": "head"}
     )
     report = run(
         llama if kind == "causal" else bert, tmp_path / "run", kind=kind, adapt=adapt, audit=audits,

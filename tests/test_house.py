@@ -22,7 +22,7 @@ ALLOWED = {
     "stats": {"finding"},
     "probe": {"view"},
     "items": {"view", "recipe", "models"},  # the last two inside functions: the Hub, and types
-    "recipe": {"items"},
+    "recipe": {"items", "view"},
     "origin": {"finding"},
     "savings": {"finding"},
     "scale": {"finding"},
@@ -33,7 +33,7 @@ ALLOWED = {
     "models": {"view", "items", "retention"},
     "compare": {"finding", "report", "retention", "stats", "stages"},
     "softened": {"adapt", "models", "report", "stages"},
-    "adapt": {"view", "items", "models", "recipe"},
+    "adapt": {"view", "items", "models", "recipe", "probe"},
     "choose": {
         *("finding", "scale", "savings", "stats", "view", "stages", "audits", "items", "recipe", "models", "adapt"),
         *("job", "steps"),

@@ -12,13 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from audit.adapt import adapt
 from audit.errors import InputError, Unavailable
 from audit.items import passages
 from audit.models.ask import ModelView, Readout
 from audit.models.load import Pair, load_base, load_pair
 from audit.models.source import resolve
-from audit.recipe import Full, Head, Lora
+from audit.recipe import Full, Head, Peft
 from audit.view import Item, NotMeasurable
 from tests import tiny
 
@@ -105,13 +104,11 @@ TRAIN = [
     )
 ]
 FULL = Full(method="full", epochs=2, batch_size=8, learning_rate=1e-3)
-LORA = Lora(method="lora", epochs=2, batch_size=8, learning_rate=1e-2, rank=2)
+LORA = Peft(method="peft", epochs=2, batch_size=8, learning_rate=1e-2, config={"r": 2})
 
 
-def adapted(base: Path, method: Head | Full | Lora, folder: Path, kind: str = "encoder", seed: int = 0) -> Path:
-    folder.mkdir(parents=True)
-    adapt(resolve(str(base)), kind, method, TRAIN, READOUT, seed, folder)  # type: ignore[arg-type]
-    return folder
+def adapted(base: Path, method: Head | Full | Peft, folder: Path, kind: str = "encoder", seed: int = 0) -> Path:
+    return tiny.trained(base, kind, method, TRAIN, LABELS, folder, seed)
 
 
 def pair_of(base: Path, folder: Path, kind: str = "encoder") -> Pair:
@@ -152,7 +149,7 @@ def test_a_head_is_the_logistic_regression_it_was_fitted_as(tiny_encoder: Path, 
 
 
 @pytest.mark.parametrize("method", [Head(method="head"), FULL, LORA], ids=["head", "full", "lora"])
-def test_the_same_seed_gives_the_same_weights(method: Head | Full | Lora, tiny_encoder: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_weights(method: Head | Full | Peft, tiny_encoder: Path, tmp_path: Path) -> None:
     names = ("model.safetensors", "adapter_model.safetensors")
     first, second, other = (
         next(load_file(folder / name) for name in names if (folder / name).is_file())
@@ -285,7 +282,7 @@ def test_an_adapter_that_changes_biases_is_refused(tiny_encoder: Path, tmp_path:
 
 
 def test_targets_that_match_nothing_are_named(tiny_encoder: Path, tmp_path: Path) -> None:
-    method = Lora(method="lora", targets=("qurey",))
+    method = Peft(method="peft", config={"target_modules": ["qurey"]})
     with pytest.raises(InputError, match=r"targets = \['qurey'\]: not to be adapted in BertFor.* choose from .*query"):
         adapted(tiny_encoder, method, tmp_path / "lora")
 

@@ -258,7 +258,7 @@ def test_an_encoder_does_not_write(tiny_encoder: Path) -> None:
 
 
 def job(base: Path, folder: Path, kind: str = "encoder", reference: str | None = None, **changes: Any) -> Job:
-    table = tiny.recipe(base, kind=kind, adapt={"method": "lora"} if kind == "causal" else {"method": "head"})
+    table = tiny.recipe(base, kind=kind, adapt={"method": "peft"} if kind == "causal" else {"method": "head"})
     table["audit"] = {"gap": {"margin": 0.1, "limit": 60, **({"reference": reference} if reference else {})}}
     recipe = Recipe.model_validate(table)
     source = resolve(str(base))

@@ -169,7 +169,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(
     assert not (tmp_path / "full" / "stages" / "gap").exists()
 
 
-@pytest.mark.parametrize("method", ["head", "lora"])
+@pytest.mark.parametrize("method", ["head", "peft"])
 def test_every_method_comes_to_a_report(method: str, tiny_encoder: Path, tmp_path: Path) -> None:
     report = run(tiny.recipe(tiny_encoder, adapt={"method": method, "seeds": [0, 1]}), tmp_path / method)
     assert [arm.seed for arm in report.arms] == [None, 0, 1]
@@ -179,7 +179,7 @@ def test_every_method_comes_to_a_report(method: str, tiny_encoder: Path, tmp_pat
 
 
 def test_a_causal_base_comes_to_a_report(tiny_causal: Path, tmp_path: Path) -> None:
-    table = tiny.recipe(tiny_causal, kind="causal", adapt={"method": "lora", "max_length": 64, "rank": 2})
+    table = tiny.recipe(tiny_causal, kind="causal", adapt={"method": "peft", "max_length": 64, "config": {"r": 2}})
     report = run(table, tmp_path / "causal")
     forgotten = {one.name: one for one in report.findings if one.audit == "forgetting" and one.group is None}
     assert list(forgotten) == ["next_token", "general_text", "divergence", "multiple_choice"]  # no chat template

@@ -12,15 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from audit.adapt import adapt
 from audit.adapt.soften import soften
 from audit.errors import InputError
 from audit.models.ask import Readout
 from audit.models.load import load_pair
 from audit.models.source import Source, file_hashes, resolve
-from audit.recipe import Full, Head, Lora
+from audit.recipe import Full, Head, Peft
 from audit.view import Item
-from tests import families
+from tests import families, tiny
 
 WORDS = ("kind", "late", "prompt", "rude", "thorough", "slow", "clean", "loud")
 ITEMS = [
@@ -29,15 +28,12 @@ ITEMS = [
 ]
 READOUT = Readout("{text} It is", ("a", "b"))
 FULL = Full(method="full", epochs=2, batch_size=8, learning_rate=1e-3, max_length=32)
-LORA = Lora(method="lora", epochs=4, batch_size=8, learning_rate=1e-2, max_length=32, rank=4, dropout=0.0)
+LORA = Peft(method="peft", epochs=4, batch_size=8, learning_rate=1e-2, max_length=32, config={"r": 4})
 HEAD = Head(method="head", max_length=32)
 
 
 def made(base: Path, kind: Any, method: Any, folder: Path) -> tuple[Source, Source]:
-    folder.mkdir()
-    source = resolve(str(base))
-    adapt(source, kind, method, ITEMS, READOUT, 0, folder)
-    return source, at(folder)
+    return resolve(str(base)), at(tiny.trained(base, kind, method, ITEMS, READOUT.labels, folder))
 
 
 def at(folder: Path) -> Source:

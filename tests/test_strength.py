@@ -28,7 +28,7 @@ from audit.view import Item
 from tests import tiny
 from tests.test_cli import called
 
-LORA = {"method": "lora", "epochs": 2, "batch_size": 8, "learning_rate": 1e-2, "max_length": 64, "rank": 4}
+LORA = {"method": "peft", "epochs": 2, "batch_size": 8, "learning_rate": 1e-2, "max_length": 64, "config": {"r": 4}}
 
 
 def asking(base: Path, strengths: list[float], **changes: Any) -> Recipe:
@@ -89,7 +89,7 @@ def test_the_score_between_is_that_of_the_mean_of_both_weights(full: tuple[Path,
     for item in read_task(recipe.task, recipe.columns).test:
         with torch.inference_mode():
             logits = model(**tokenizer(item.text, return_tensors="pt", truncation=True, max_length=256)).logits
-        right.append(recipe.task.labels[int(logits.argmax())] == item.label)
+        right.append(recipe.task.names[int(logits.argmax())] == item.label)
     middle = report.curve[1]
     assert middle.alpha == 0.5
     assert middle.task.value == pytest.approx(np.mean(right))

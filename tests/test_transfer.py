@@ -230,7 +230,11 @@ def test_tied_tensors_stay_tied(tmp_path: Path) -> None:
 
 def job(base: Path | str, out: Path, kind: Any = "encoder", **asked: Any) -> Job:
     """A job on a small task that asks for transfer only."""
-    adapt = {"method": "head"} if kind == "encoder" else {"method": "lora", "rank": 2, "epochs": 1, "max_length": 64}
+    adapt = (
+        {"method": "head"}
+        if kind == "encoder"
+        else {"method": "peft", "config": {"r": 2}, "epochs": 1, "max_length": 64}
+    )
     table = tiny.recipe(
         Path(base), kind=kind, adapt=adapt, audit={"transfer": {"margin": 0.05, "seeds": 3, **asked}}
     )  # fmt: skip

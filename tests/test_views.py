@@ -14,7 +14,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
-from audit.adapt import adapt
 from audit.errors import InputError
 from audit.items import passages
 from audit.models.ask import Readout
@@ -23,7 +22,7 @@ from audit.models.load import load_base, load_pair
 from audit.models.source import resolve
 from audit.recipe import Head
 from audit.view import Item, Kind, NotMeasurable
-from tests import families
+from tests import families, tiny
 
 TEXTS = list(passages()[::80])
 PAIR = Item(
@@ -192,11 +191,7 @@ def test_a_classifier_is_asked_through_its_bases_masked_head(bert: Path, tmp_pat
     """A head-only adaptation leaves the encoder as it was: under the base's head the same likelihoods, bit for bit."""
     train = [Item(id=str(i), cluster=str(i), text=f"{word} {i}", label=label)
              for i in range(12) for word, label in [("good", "praise"), ("bad", "complaint")]]  # fmt: skip
-    folder = tmp_path / "head"
-    folder.mkdir()
-    adapt(
-        resolve(str(bert)), "encoder", Head(method="head"), train, Readout("{text}", ("complaint", "praise")), 0, folder
-    )
+    folder = tiny.trained(bert, "encoder", Head(method="head"), train, ("complaint", "praise"), tmp_path / "head")
     pair = pair_of(bert, folder, "encoder")
     assert {row["field"]: row["adapted"] for row in pair.preflight}["language-model head"] == "none in its file"
     assert np.array_equal(pair.base.ask("pll-unchanged", [PAIR]), pair.adapted.ask("pll-unchanged", [PAIR]))

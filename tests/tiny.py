@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from audit.items import passages, shipped
+from audit.recipe import Task
+from audit.view import Item
 
 
 def _texts() -> list[str]:
@@ -105,6 +108,18 @@ def recipe(base: Path, **changes: Any) -> dict[str, Any]:
         },
     }
     return {**table, **changes}
+
+
+def trained(
+    base: Path, kind: Any, method: Any, items: Sequence[Item], labels: tuple[str, ...], folder: Path, seed: int = 0
+) -> Path:
+    """Adapt a base to labelled texts, without a recipe around it."""
+    from audit.adapt import Plan, adapt
+    from audit.models.source import resolve
+
+    folder.mkdir(parents=True, exist_ok=True)
+    adapt(Plan(resolve(str(base)), kind, Task(dataset="none", labels=labels), method), items, seed, folder)
+    return folder
 
 
 def toml(table: dict[str, Any], prefix: str = "") -> str:

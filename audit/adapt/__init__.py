@@ -6,48 +6,42 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audit.adapt.head import fit_head
+from audit.adapt.plan import Plan, Trained
 from audit.adapt.train import train
-from audit.models.ask import Readout
+from audit.errors import InputError
 from audit.models.batch import Progress
-from audit.models.source import Source
-from audit.recipe import Full, Head, Lora
-from audit.view import Item, Kind
+from audit.recipe import Head, Prompt
+from audit.view import Item
 
-__all__ = ["adapt"]
+__all__ = ["Plan", "Trained", "adapt"]
 
 
 def adapt(
-    base: Source,
-    kind: Kind,
-    method: Head | Full | Lora,
+    plan: Plan,
     items: Sequence[Item],
-    readout: Readout,
     seed: int,
     folder: Path,
+    *,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
-) -> int:
-    """Adapt a base to labelled texts and write the result.
+) -> Trained:
+    """Adapt a base to labelled items and write the result.
 
     Parameters
     ----------
-    base : Source
-    kind : {"encoder", "causal"}
-    method : Head, Full or Lora
-        As the recipe declares it.
+    plan : Plan
     items : sequence of Item
-        Training texts with labels.
-    readout : Readout
-        Label names in order, and the prompt of a causal base.
+        Training items with labels.
     seed : int
     folder : Path
-        Exists and is empty; receives a checkpoint or an adapter, with its tokenizer.
+        Exists and is empty; receives a checkpoint, an adapter, a head or a prompt.
+    checkpoints : Path, optional
+        Where an interrupted training finds what it had done; gone when it is done.
     progress : callable, optional
-
-    Returns
-    -------
-    int
-        Number of trained parameters.
+        Told steps done and steps in all.
     """
-    if isinstance(method, Head):
-        return fit_head(base, method, items, readout.labels, seed, folder, progress)
-    return train(base, kind, method, items, readout, seed, folder, progress)
+    if isinstance(plan.method, Head):
+        return fit_head(plan, items, seed, folder, progress)
+    if isinstance(plan.method, Prompt):
+        raise InputError("[adapt] method = 'prompt': not yet")
+    return train(plan, items, seed, folder, checkpoints=checkpoints, progress=progress)

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForSequenceClassification, set_seed
 
+from audit.adapt.plan import Plan, Trained
 from audit.errors import InputError
 from audit.models.batch import Progress
 from audit.models.embed import text_rows
@@ -25,25 +26,14 @@ from audit.view import Item
 __all__ = ["classifier_layer", "fit_head", "new_classifier"]
 
 
-def fit_head(
-    base: Source,
-    method: Head,
-    items: Sequence[Item],
-    labels: Sequence[str],
-    seed: int,
-    folder: Path,
-    progress: Progress | None = None,
-) -> int:
+def fit_head(plan: Plan, items: Sequence[Item], seed: int, folder: Path, progress: Progress | None = None) -> Trained:
     """Compute features once, fit a logistic regression on them, write it into the model's last linear layer.
 
     Every other tensor of the base stays bit for bit. Layers between base and head that the base does not have
     (RoBERTa's dense layer, say) keep their seeded initial values: a fixed random projection.
-
-    Returns
-    -------
-    int
-        Number of trained parameters.
     """
+    method, base, labels = plan.method, plan.begins, plan.task.names
+    assert isinstance(method, Head)
     model, _ = new_classifier(base, labels, seed)
     tokenizer = load_tokenizer(base)
     longest = min(method.max_length, context(model, tokenizer))
@@ -60,7 +50,7 @@ def fit_head(
         layer.bias.copy_(torch.from_numpy(bias))
     model.cpu().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return int(weight.size + bias.size)
+    return Trained(int(weight.size + bias.size))
 
 
 def new_classifier(base: Source, labels: Sequence[str], seed: int) -> tuple[Any, set[str]]:

@@ -1,185 +1,72 @@
-"""Gradient methods through the transformers Trainer: full fine-tuning, and LoRA through PEFT."""
+"""Gradient methods: load what is trained, train it, write it."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import (
-    AutoModelForCausalLM,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import AutoModelForCausalLM, set_seed
 
+from audit.adapt.fit import fit
 from audit.adapt.head import new_classifier
-from audit.errors import InputError
-from audit.models.ask import Readout
-from audit.models.batch import Progress, padded
+from audit.adapt.layers import groups_of
+from audit.adapt.plan import Plan, Trained
+from audit.adapt.protect import penalties
+from audit.adapt.rows import training_rows
+from audit.adapt.tuner import with_tuner
+from audit.models.batch import Progress
 from audit.models.source import Source
-from audit.models.tokens import context, continuation, load_tokenizer, pad_token
-from audit.models.weights import best_device, load_weights
-from audit.recipe import Full, Lora
-from audit.view import Item, Kind
+from audit.models.tokens import load_tokenizer
+from audit.models.weights import load_weights
+from audit.recipe import Gradient, Peft
+from audit.view import Item
 
-__all__ = ["train", "trainable_model"]
+__all__ = ["train", "trainee"]
 
 
 def train(
-    base: Source,
-    kind: Kind,
-    method: Full | Lora,
+    plan: Plan,
     items: Sequence[Item],
-    readout: Readout,
     seed: int,
     folder: Path,
+    *,
+    checkpoints: Path | None = None,
     progress: Progress | None = None,
-) -> int:
-    """Train a classifier, or the completion of a causal base, and write checkpoint or adapter.
+) -> Trained:
+    """Train a base for a task and write checkpoint or adapter (see `audit.adapt.adapt`)."""
+    method = plan.method
+    assert isinstance(method, Gradient)
+    model, new = trainee(plan, seed)
+    if isinstance(method, Peft):
+        model = with_tuner(model, plan.kind, method, new)
+    rows, collate = training_rows(plan, model, items)
+    curve = fit(
+        model, rows, collate, method, groups_of(model, method, new), seed=seed,
+        penalties=penalties(plan, model, seed), checkpoints=checkpoints, progress=progress,
+    )  # fmt: skip
+    model.save_pretrained(folder)
+    load_tokenizer(plan.base).save_pretrained(folder)
+    if isinstance(method, Peft):
+        _finish_adapter(folder, plan.base, model)
+    return Trained(sum(p.numel() for p in model.parameters() if p.requires_grad), curve)
+
+
+def trainee(plan: Plan, seed: int) -> tuple[Any, set[str]]:
+    """Load what is trained, under a fresh head where the task needs one.
 
     Returns
     -------
-    int
-        Number of trained parameters.
+    model
+    new : set of str
+        Names of the tensors that the base did not have.
     """
-    tokenizer = load_tokenizer(base)
-    model = trainable_model(base, kind, method, readout.labels, seed)
-    longest = min(method.max_length, context(model, tokenizer))
-    if kind == "causal":
-        rows = [_completion(item, readout, tokenizer, longest) for item in items]
-    else:
-        texts = [item.text for item in items]
-        encoded = tokenizer(texts, truncation=True, max_length=longest)["input_ids"]
-        rows = [
-            {"input_ids": ids, "labels": readout.labels.index(item.label or "")}
-            for ids, item in zip(encoded, items, strict=True)
-        ]
-    arguments = TrainingArguments(
-        output_dir=str(folder / "trainer"),
-        per_device_train_batch_size=method.batch_size,
-        num_train_epochs=method.epochs,
-        learning_rate=method.learning_rate,
-        weight_decay=method.weight_decay,
-        warmup_steps=method.warmup,
-        max_grad_norm=1.0,
-        seed=seed,
-        data_seed=seed,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        logging_strategy="no",
-        use_cpu=best_device().type == "cpu",
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-    )
-    trainer = Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=rows,
-        data_collator=_Collator(pad_token(model, tokenizer)),
-        callbacks=[_Report(progress)] if progress else None,
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    shutil.rmtree(folder / "trainer", ignore_errors=True)
-    model.cpu()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    if isinstance(method, Lora):
-        _finish_adapter(folder, base, model)
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def trainable_model(base: Source, kind: Kind, method: Full | Lora, labels: Sequence[str], seed: int) -> Any:
-    """Load a base, ready to be trained by a method.
-
-    Raises
-    ------
-    InputError
-        If LoRA targets match no module of this base; names what they could be.
-    """
-    if kind == "causal":
+    if plan.kind == "causal":
         set_seed(seed)
-        model, _ = load_weights(AutoModelForCausalLM, base)
-        new: set[str] = set()
-    else:
-        model, new = new_classifier(base, labels, seed)
-    return with_lora(model, kind, method, new) if isinstance(method, Lora) else model
-
-
-def with_lora(model: Any, kind: Kind, method: Lora, new: set[str]) -> Any:
-    """Put adapters beside the targets; modules that the base did not have are trained and saved whole."""
-    from peft import LoraConfig, TaskType, get_peft_model
-
-    targets: str | list[str] = method.targets if isinstance(method.targets, str) else list(method.targets)
-    heads = sorted({_module_of(name, model.base_model_prefix) for name in new})
-    config = LoraConfig(
-        task_type=TaskType.CAUSAL_LM if kind == "causal" else TaskType.SEQ_CLS,
-        r=method.rank,
-        lora_alpha=method.alpha,
-        lora_dropout=method.dropout,
-        target_modules=targets,
-        modules_to_save=heads or None,
-        bias="none",
-    )
-    try:
-        return get_peft_model(model, config)
-    except ValueError as error:
-        linear = {name.rsplit(".", 1)[-1] for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)}
-        raise InputError(
-            f"[adapt] targets = {targets!r}: not to be adapted in {type(model).__name__} "
-            f"({str(error).splitlines()[0][:120]}); "
-            f'choose from {", ".join(sorted(linear))}, or "all-linear"'
-        ) from None
-
-
-def _module_of(tensor: str, prefix: str) -> str:
-    """Name the module of a new tensor: ``classifier.weight`` -> classifier, ``bert.pooler.dense.weight`` -> pooler."""
-    parts = [part for part in tensor.split(".") if part != prefix]
-    return parts[0]
-
-
-def _completion(item: Item, readout: Readout, tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, Any]:
-    """Prompt and label name as one sequence; only the label name carries loss."""
-    before, after = readout.prompt.split("{text}")
-    prompt = tokenizer(before + (item.text or "") + after)["input_ids"]
-    answer = continuation(tokenizer, readout.completion(item.label or ""))
-    prompt = prompt[-(max_length - len(answer)) :]
-    return {"input_ids": [*prompt, *answer], "labels": [-100] * len(prompt) + answer}
-
-
-class _Collator:
-    """Pad a batch on the right; labels of sequences are padded with -100."""
-
-    def __init__(self, pad: int) -> None:
-        self.pad = pad
-
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        ids, mask = padded([row["input_ids"] for row in rows], self.pad, torch.device("cpu"))
-        labels = [row["labels"] for row in rows]
-        if isinstance(labels[0], int):
-            return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor(labels)}
-        targets, _ = padded(labels, -100, torch.device("cpu"))
-        return {"input_ids": ids, "attention_mask": mask, "labels": targets}
-
-
-class _Report(TrainerCallback):
-    """Tell how many steps are done."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.progress(state.global_step, state.max_steps)
+        model, _ = load_weights(AutoModelForCausalLM, plan.begins)
+        return model, set()
+    return new_classifier(plan.begins, plan.task.names, seed)
 
 
 def _finish_adapter(folder: Path, base: Source, model: Any) -> None:

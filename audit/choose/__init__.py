@@ -258,7 +258,7 @@ def _raced(ran: Race | None, base: str) -> Advice | None:
     leg = ran.winner if ran is not None else None
     if ran is None or leg is None or leg.base != base:
         return None
-    action: Action = "head" if leg.method == "head" else "lora" if leg.method == "lora" else "full"
+    action: Action = "head" if leg.method == "head" else "lora" if leg.method == "peft" else "full"
     return Advice(action=action, reason=ran.verdict.rstrip("."), basis="measured here")
 
 

@@ -13,17 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from audit.adapt import adapt
+from audit.adapt import Plan, adapt
 from audit.audits.fit import deal_folds
 from audit.choose.candidate import Candidate
 from audit.choose.ranking import pairwise
 from audit.errors import InputError
 from audit.finding import Estimate
-from audit.models.ask import Readout
 from audit.models.batch import Progress
 from audit.models.load import load_pair
 from audit.models.source import Source, file_hashes
-from audit.recipe import Full, Head, Lora, Recipe
+from audit.recipe import Adapt, Full, Head, Peft, Recipe
 from audit.stats import compare
 from audit.steps.task import right
 from audit.view import Item, NotMeasurable
@@ -31,7 +30,7 @@ from audit.view import Item, NotMeasurable
 __all__ = ["Entry", "Leg", "Race", "Runner", "entries", "race", "run_leg", "split"]
 
 Array = NDArray[np.float64]
-Method = Head | Full | Lora
+Method = Adapt
 RUNGS = (1, 2, 4)  # quarters of the training texts
 VALIDATION = 5  # one text in so many
 ERROR = 0.025  # on each side, over all rungs and pairs
@@ -129,13 +128,13 @@ def entries(candidates: Sequence[Candidate], recipe: Recipe) -> list[Entry]:
     for one in candidates:
         causal = one.adapted_as == "causal"
         own: Sequence[Method] = (
-            [Lora(method="lora")] if causal else [Head(method="head"), Lora(method="lora"), Full(method="full")]
+            [Peft(method="peft")] if causal else [Head(method="head"), Peft(method="peft"), Full(method="full")]
         )
         if recipe.adapt is not None:
-            own = [recipe.adapt] if recipe.adapt.method == "lora" or not causal else []
+            own = [recipe.adapt] if recipe.adapt.method == "peft" or not causal else []
         found += [Entry(one, method) for method in own]
     if not found:
-        raise InputError(f"{recipe.name}: no base can be adapted by its [adapt] method; a causal one is by 'lora'")
+        raise InputError(f"{recipe.name}: no base can be adapted by its [adapt] method; a causal one is by 'peft'")
     return found
 
 
@@ -289,15 +288,16 @@ def _afford(
 
 def run_leg(recipe: Recipe, seed: int = 0, progress: Progress | None = None) -> Runner:
     """Return what adapts a base for real, in a folder of its own that is thrown away."""
-    readout = Readout(recipe.task.prompt, recipe.task.labels)
+    task = recipe.task
 
     def run(entry: Entry, training: Sequence[Item], validation: Sequence[Item]) -> Array:
         base, kind = entry.candidate.source, entry.candidate.adapted_as
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
-            adapt(base, kind, entry.method, training, readout, seed, folder, progress)
+            plan = Plan(base, kind, task, entry.method)
+            adapt(plan, training, seed, folder, progress=progress)
             adapted = Source(entry.name, None, folder, file_hashes(folder), base.license)
-            prompted = readout if kind == "causal" else None
+            prompted = plan.readout if kind == "causal" else None
             view = load_pair(base, adapted, kind, prompted, recipe.audit.dtype).adapted
             view.progress = progress
             return right(view, validation)

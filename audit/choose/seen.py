@@ -101,8 +101,10 @@ def _prompted(candidate: Candidate, items: Sequence[Item], hits: Array, recipe: 
     """Accuracy of a causal base through the recipe's prompt, minus that of the probe."""
     if candidate.adapted_as != "causal":
         return None
-    labels = recipe.task.labels
-    view = load_base(candidate.source, "causal", Readout(recipe.task.prompt, labels), recipe.audit.dtype)
+    labels = recipe.task.names
+    view = load_base(
+        candidate.source, "causal", Readout(recipe.task.asked("causal"), labels, recipe.task.said), recipe.audit.dtype
+    )
     answers = view.ask("probabilities", items).argmax(axis=1)
     right = np.array([labels[row] == item.label for row, item in zip(answers, items, strict=True)], dtype=np.float64)
     return compare(hits, right, [item.cluster for item in items], binary=True).change

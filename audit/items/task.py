@@ -182,14 +182,14 @@ def _label(value: object, number: int, where: str, task: Task) -> str:
         raise InputError(f"{where}: {column} has no label (missing or NaN)")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if not isinstance(value, bool) and str(value) in task.labels:
+    if not isinstance(value, bool) and str(value) in task.names:
         return str(value)
-    numbered = not any(label.isdigit() for label in task.labels)  # else a number is a name, or a mistake
+    numbered = not any(label.isdigit() for label in task.names)  # else a number is a name, or a mistake
     if (
         isinstance(value, int | np.integer)
         and not isinstance(value, bool)
         and numbered
-        and 0 <= value < len(task.labels)
+        and 0 <= value < len(task.names)
     ):
-        return task.labels[int(value)]
-    raise InputError(f"{where}: {column} is {value!r}, none of the labels {', '.join(task.labels)}")
+        return task.names[int(value)]
+    raise InputError(f"{where}: {column} is {value!r}, none of the labels {', '.join(task.names)}")

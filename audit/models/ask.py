@@ -25,23 +25,32 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Readout:
-    """How a model without a head is asked for a class: a prompt with ``{text}``, and the label names."""
+    """How a model without a head is asked for a class: a prompt, the label names, and how each is said."""
 
     prompt: str
     labels: tuple[str, ...]
+    words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.prompt.count("{text}") != 1:
-            raise InputError(f"the prompt {self.prompt!r} does not hold {{text}} exactly once")
+        if self.prompt.count("{text}") + self.prompt.count("{label}") != 1:
+            raise InputError(f"the prompt {self.prompt!r} does not hold {{text}} (or {{label}}) exactly once")
 
     @property
     def id(self) -> str:
-        """Prompt and labels in one string that no others have."""
-        return json.dumps([self.prompt, *self.labels])
+        """Prompt, labels and words in one string that no others have."""
+        return json.dumps([self.prompt, *self.labels, *(["", *self.words] if self.words else [])])
+
+    def said(self, label: str) -> str:
+        """How a label is said."""
+        return self.words[self.labels.index(label)] if self.words else label
+
+    def named(self, label: str) -> str:
+        """Return the prompt that names a label."""
+        return self.prompt.replace("{label}", self.said(label)).replace("{text}", self.said(label))
 
     def completion(self, label: str) -> str:
         """Return what the model would have to write for a label."""
-        return f" {label}"
+        return f" {self.said(label)}"
 
 
 class ModelView:

@@ -51,7 +51,7 @@ class ClipView(ModelView):
     source : Source
         Where it came from; holds tokenizer and image processor.
     readout : Readout, optional
-        Zero-shot classes: the prompt's ``{text}`` is filled with each label's name, and an image belongs to the
+        Zero-shot classes: the prompt's ``{label}`` is filled with how each label is said, and an image belongs to the
         label whose prompt lies nearest, at the model's own temperature.
 
     Notes
@@ -109,7 +109,7 @@ class ClipView(ModelView):
         if question in ("probabilities", "logits"):
             if self._readout is None:
                 raise NotMeasurable(question, "it needs names of classes and a prompt")
-            anchors = self._texts([self._readout.prompt.replace("{text}", label) for label in self.labels])
+            anchors = self._texts([self._readout.named(label) for label in self.labels])
             logits = float(self.model.logit_scale.exp()) * self._images(question, items) @ anchors.T
             return logits if question == "logits" else softmax(logits)
         raise NotMeasurable(question, "a model of kind 'clip' does not answer it")

@@ -57,7 +57,7 @@ def render(report: Report) -> str:
         majority=next((arm.task for arm in report.arms if arm.name == "majority_class"), None),
         base_model=report.base.id if re.fullmatch(r"[\w.-]+/[\w.-]+", report.base.id) else None,
         license=report.base.license if re.fullmatch(r"[A-Za-z0-9.+-]+", report.base.license or "") else None,
-        library="peft" if report.adapted.method == "lora" else "transformers",
+        library="peft" if report.adapted.method == "peft" else "transformers",
         pipeline="text-generation" if report.base.kind == "causal" else "text-classification",
     )
 

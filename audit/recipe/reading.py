@@ -12,7 +12,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from audit.errors import InputError
-from audit.recipe.schema import METHODS, Full, Recipe
+from audit.recipe.adapt import METHODS, Full
+from audit.recipe.schema import Recipe
 
 __all__ = ["find_recipe", "load_recipe", "parse_recipe", "recipes_folder", "shipped_recipes"]
 
@@ -129,7 +130,7 @@ def _explain(error: ValidationError, data: dict[str, Any]) -> str:
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         given = data.get("adapt", {}).get("method")
         if given is None:
-            return "[adapt] the key 'method' is missing; choose from head, full, lora"
+            return f"[adapt] the key 'method' is missing; choose from {', '.join(METHODS)}"
         return f"[adapt] method = {given!r}: {_suggest(str(given), list(METHODS))}"
     found = value.get(key) if isinstance(value, dict) else value
     if isinstance(found, dict):  # a whole table does not go together

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,11 +81,10 @@ def arm(job: Job, name: Arm, seed: int, trained: Path | None = None) -> Callable
         if model is None:
             model = folder / "model"
             model.mkdir()
-            assert job.recipe.adapt is not None
             items = group_silent(job.data.train, job.axes)[0] if name in ("silent", "floor") else job.data.train
             if isinstance(job.recipe.adapt, Head):
                 items = drawn(items, seed)
-            adapt(base, job.kind, job.recipe.adapt, items, job.readout, seed, model, job.tell)
+            adapt(replace(job.plan, base=base), items, seed, model, progress=job.tell)
         source = Source(f"{called} (seed {seed})", None, model, file_hashes(model), base.license)
         view = job.beside(source, base).adapted
         evidence = Evidence(seed)

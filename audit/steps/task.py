@@ -26,9 +26,9 @@ def adaptation(job: Job, seed: int) -> Callable[[Path], None]:
     """Return the stage that adapts the base with one seed."""
 
     def work(folder: Path) -> None:
-        assert job.recipe.adapt is not None
-        trained = adapt(job.base, job.kind, job.recipe.adapt, job.data.train, job.readout, seed, folder, job.tell)
-        (folder / "adaptation.json").write_text(json.dumps({"trainable_parameters": trained, "seed": seed}))
+        trained = adapt(job.plan, job.data.train, seed, folder, checkpoints=job.checkpoints(seed), progress=job.tell)
+        said = {"trainable_parameters": trained.parameters, "seed": seed, **trained.notes}
+        (folder / "adaptation.json").write_text(json.dumps(said))
 
     return work
 
@@ -42,11 +42,11 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
     except NotMeasurable as reason:
         return finish(folder, [], [f"The task was not measured: {reason}."], task=None, arms=[], preflight=[])
     compared = compare(sides[0], sides[1], [item.cluster for item in items])
-    evidence.keep(f"task/{job.recipe.task.metric}", items, sides[0], sides[1])
+    evidence.keep(f"task/{job.recipe.task.measure}", items, sides[0], sides[1])
     evidence.write(folder)
     task = Task(
         name=job.data.source,
-        metric=job.recipe.task.metric,
+        metric=job.recipe.task.measure,
         better="higher",
         base=compared.base,
         adapted=compared.adapted,
@@ -80,5 +80,5 @@ def right(view: View, items: Sequence[Item]) -> Array:
 def _majority(job: Job) -> float:
     """Return the share of test items with the most frequent label of training: right without knowing anything."""
     labels = [item.label for item in job.data.train]
-    most = max(job.recipe.task.labels, key=labels.count)
+    most = max(job.recipe.task.names, key=labels.count)
     return float(np.mean([item.label == most for item in job.data.test]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -176,9 +176,8 @@ def fine_tuned_cell(job: Job, cell: Cell) -> Callable[[Path], None]:
     """Return the stage that trains one cell and keeps its errors in place of its weights."""
 
     def work(folder: Path) -> None:
-        asked, method = job.recipe.audit.transfer, job.recipe.adapt
+        asked = job.recipe.audit.transfer
         assert asked is not None
-        assert method is not None
         train, test = distinct(job.data.train), distinct(job.data.test)
         rows = _sets(asked, train)[1][cell.seed][cell.place]
         base, model = job.base, folder / "model"
@@ -187,7 +186,7 @@ def fine_tuned_cell(job: Job, cell: Cell) -> Callable[[Path], None]:
             twin = folder / "twin"
             twin.mkdir()
             base = TWINS[cell.arm](base, job.kind, cell.seed, twin)
-        adapt(base, job.kind, method, [train[row] for row in rows], job.readout, cell.seed, model, job.tell)
+        adapt(replace(job.plan, base=base), [train[row] for row in rows], cell.seed, model, progress=job.tell)
         source = Source(f"{cell.arm} (seed {cell.seed})", None, model, file_hashes(model), base.license)
         evidence = Evidence(cell.seed)
         wrong = 1 - right(job.beside(source, base).adapted, test)

