@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,12 @@ def test_torch_lives_in_models_and_adapt_only() -> None:
         }
         if names & {"torch", "transformers", "peft"}:
             assert file.relative_to(PACKAGE).parts[0] in at_home or file.name in visiting, file
+
+
+def test_the_wheel_holds_every_package() -> None:
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    there = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert listed == there | {"audit.recipes"}
 
 
 def test_the_import_is_light_and_silent() -> None:
