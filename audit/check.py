@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
-
-from audit.adapt.tuner import with_tuner
-from audit.errors import InputError
+from audit.adapt.domain import refuse_headless
+from audit.adapt.outline import trained_of
 from audit.items.bbq import read_bbq
 from audit.items.pairs import read_pairs
 from audit.items.reference import is_local, read_reference
 from audit.items.task import read_task
 from audit.job import axes_of
+from audit.models.images import load_processor
 from audit.models.source import resolve
 from audit.models.tokens import load_tokenizer
 from audit.models.weights import load_config, refuse_wrong_kind
-from audit.recipe import Head, Peft, Recipe, runnable
+from audit.recipe import Head, Recipe, Task, runnable
 from audit.recipe.adapt import GRADIENT
 from audit.steps import fine_tuned_cells
+from audit.view import Item
 
 __all__ = ["Checked", "check"]
 
@@ -50,7 +50,7 @@ class Checked:
 
 
 def check(recipe: Recipe) -> Checked:
-    """Resolve config, columns, labels and LoRA targets; count what would be trained.
+    """Resolve config, columns, labels and targets of a tuner; count what would be trained.
 
     Raises
     ------
@@ -60,51 +60,41 @@ def check(recipe: Recipe) -> Checked:
     name, kind, method = runnable(recipe)
     data = read_task(recipe.task, recipe.columns)
     base = resolve(name, recipe.revision, recipe.gguf_file, weights=False)
-    config = load_config(base)
-    refuse_wrong_kind(base, config, kind)
-    load_tokenizer(base)
+    refuse_wrong_kind(base, load_config(base), kind)
+    if kind != "vision":
+        load_tokenizer(base)
+    if kind in ("vision", "clip"):
+        load_processor(base)
+    if recipe.domain is not None:
+        refuse_headless(base, kind)
     axes_of(recipe)
     _read_sets(recipe)
-    auto = AutoModelForCausalLM if kind == "causal" else AutoModelForSequenceClassification
-    config.num_labels = len(recipe.task.names)
-    try:
-        with torch.device("meta"):
-            model: Any = auto.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise InputError(f"{base.id}: not usable as kind = {kind!r} ({str(error).splitlines()[0]})") from None
-    architecture, parameters = type(model).__name__, sum(p.numel() for p in model.parameters())
-    targets: list[str] = []
-    steps = 0
-    prefix = f"{model.base_model_prefix}."
-    head = {name: p.numel() for name, p in model.named_parameters() if not name.startswith(prefix)}
-    trainable = parameters
-    if isinstance(method, Head):
-        trainable = sum(
-            size for name, size in head.items() if name.split(".")[-2] in ("classifier", "score", "out_proj")
-        )
-    if isinstance(method, Peft):
-        model = with_tuner(model, kind, method, set(head) if kind == "encoder" else set())
-        trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        targets = sorted(
-            {name.split(".lora_A")[0].rsplit(".", 1)[-1] for name, _ in model.named_parameters() if ".lora_A" in name}
-        )
-    if isinstance(method, GRADIENT):
-        steps = math.ceil(len(data.train) / method.batch_size) * method.epochs
-    labels = {label: sum(item.label == label for item in data.train) for label in recipe.task.names}
+    model, trainable, targets = trained_of(base, kind, recipe.task, method, merge=recipe.domain is not None)
+    body = getattr(model, "backbone", model)
+    steps = math.ceil(len(data.train) / method.batch_size) * method.epochs if isinstance(method, GRADIENT) else 0
     return Checked(
         recipe=recipe.name,
         base=base.id,
-        architecture=architecture,
-        parameters=parameters,
+        architecture=type(body).__name__,
+        parameters=sum(one.numel() for one in model.parameters()),
         trainable_parameters=trainable,
         targets=targets,
         train=len(data.train),
         test=len(data.test),
-        labels=labels,
+        labels=_labels(recipe.task, data.train),
         steps=steps,
         seeds=len(method.seeds),
         trainings=len(method.seeds) * (1 + _arms(recipe)) + len(fine_tuned_cells(recipe, data.train)),
     )
+
+
+def _labels(task: Task, items: Sequence[Item]) -> dict[str, int]:
+    """Count the training items that have each label, or the tokens."""
+    if task.type == "single_label":
+        said = [item.label for item in items]
+    else:
+        said = [label for item in items if task.names for label in json.loads(item.label or "[]")]
+    return {label: said.count(label) for label in task.names}
 
 
 def _read_sets(recipe: Recipe) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -11,29 +10,24 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from audit.errors import InputError, Unavailable
 from audit.finding import Verdict
-from audit.publish.card import render, verdict_line
-from audit.publish.forgetting import broken_sentence, strength_said
-from audit.publish.text import number
+from audit.printing import console, print_chosen, print_differences, print_frontier, print_json, print_report
+from audit.publish.card import render
+from audit.publish.forgetting import strength_said
 from audit.recipe import find_recipe, load_recipe, shipped_recipes
 from audit.report import Report, load_report
-from audit.retention import words
 from audit.stages import write_atomically
 from audit.view import read_items
 
 if TYPE_CHECKING:
-    from audit.choose import Chosen
-    from audit.choose.racing import Race
-    from audit.compare.frontier import Frontier, Place
     from audit.job import Ticker
 
 app = typer.Typer(
@@ -43,7 +37,6 @@ app = typer.Typer(
     help="Adapt a pretrained base, then audit the adapted model against its own base.",
 )
 INTERRUPTED = 130  # what typer makes of Ctrl-C
-WIDE = 200  # columns where the output is no terminal: nothing is wrapped or cut
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Overrides = Annotated[list[str] | None, typer.Option("-o", metavar="KEY=VALUE", help="Override a key of the recipe.")]
@@ -52,8 +45,6 @@ Gate = Annotated[
     str | None,
     typer.Option(metavar="[strict]", help="Exit 1 on any 'worse'; --gate=strict also on 'unclear'."),
 ]
-
-COLOURS = {Verdict.WORSE: "red", Verdict.BETTER: "green", Verdict.SAME: "cyan", Verdict.UNCLEAR: "yellow"}
 
 
 @app.command()
@@ -138,8 +129,8 @@ def choose(
     with _progress() as tick:
         chosen = choosing.choose(parsed, base or [], folder, minutes=budget, to_race=race, tick=tick)
     if as_json:
-        return _print_json({"choose": str(folder / "choose.json"), **chosen.model_dump(mode="json")})
-    _print_chosen(chosen, folder)
+        return print_json({"choose": str(folder / "choose.json"), **chosen.model_dump(mode="json")})
+    print_chosen(chosen, folder)
 
 
 @app.command()
@@ -154,8 +145,8 @@ def validate(
 
     checked = vars(check(parsed))
     if as_json:
-        return _print_json(checked)
-    out = _console()
+        return print_json(checked)
+    out = console()
     for key, value in checked.items():
         shown = f"{value:,}" if isinstance(value, int) else value
         out.print(f"{key.replace('_', ' '):>21}  {escape(str(shown))}", highlight=False)
@@ -169,10 +160,68 @@ def recipes(as_json: Json = False) -> None:
         text = find_recipe(name).read_text(encoding="utf-8")
         found[name] = text.splitlines()[0].removeprefix("#").strip()
     if as_json:
-        return _print_json({"recipes": found})
-    out = _console()
+        return print_json({"recipes": found})
+    out = console()
+    widest = max(map(len, found))
     for name, first in found.items():
-        out.print(f"{name:>18}  {escape(first)}", highlight=False)
+        out.print(f"{name:>{widest}}  {escape(first)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped one.")],
+    second: Annotated[str, typer.Argument(help="Another one.")],
+    as_json: Json = False,
+) -> None:
+    """Show every key in which two recipes differ, defaults included."""
+    from audit.recipe.compared import compared
+
+    differences = compared(*(load_recipe(find_recipe(one)) for one in (first, second)))
+    if as_json:
+        return print_json({"differences": [one._asdict() for one in differences]})
+    print_differences(differences, first, second)
+
+
+@app.command()
+def cp(
+    name: Annotated[str, typer.Argument(help="The name of a shipped recipe, or a recipe file.")],
+    file: Annotated[Path, typer.Argument(help="Where to write it.")],
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Copy a recipe, to be changed."""
+    text = find_recipe(name).read_bytes()
+    if file.is_dir() or (file.exists() and not force):
+        raise InputError(f"{file}: {'is a folder' if file.is_dir() else 'exists; --force writes over it'}")
+    write_atomically(file, text)
+    then = shlex.join(["transfer-audit", "validate", str(file)])
+    if as_json:
+        return print_json({"recipe": str(file), "next": then})
+    console().print(f"next: {escape(then)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def pin(
+    recipe: Annotated[str, typer.Argument(help="A recipe file; a shipped recipe is copied first.")],
+    as_json: Json = False,
+) -> None:
+    """Write into a recipe which commits of the Hub it means, and touch nothing else of it."""
+    from audit.models.commit import commit_of
+    from audit.recipe.pinned import pinned
+
+    path = find_recipe(recipe)
+    if not Path(recipe).is_file():
+        raise InputError(f"{recipe} is a shipped recipe: copy it first: transfer-audit cp {recipe} {recipe}.toml")
+    before = path.read_bytes().decode("utf-8")
+    after, commits = pinned(before, load_recipe(path), commit_of, path.name)
+    if after != before:
+        write_atomically(path, after.encode())
+    if as_json:
+        return print_json({"recipe": str(path), "pinned": commits})
+    for named, commit in commits.items():
+        console().print(f"{escape(named)}: {commit}", highlight=False, soft_wrap=True)
+    if not commits:
+        console().print("nothing to pin", highlight=False)
 
 
 @app.command()
@@ -186,7 +235,7 @@ def card(
     folder = run if run.is_dir() else run.parent
     write_atomically(folder / "card.md", text.encode())
     if as_json:
-        return _print_json({"card": str(folder / "card.md"), "text": text})
+        return print_json({"card": str(folder / "card.md"), "text": text})
     sys.stdout.write(text)
 
 
@@ -203,8 +252,8 @@ def soften(
     folder, report = soften_run(run, alpha, out)
     said = strength_said(report.curve, alpha)
     if as_json:
-        return _print_json({"model": str(folder), "alpha": alpha, "said": said})
-    _console().print(f"model: {folder}\n{escape(said)}", highlight=False, soft_wrap=True)
+        return print_json({"model": str(folder), "alpha": alpha, "said": said})
+    console().print(f"model: {folder}\n{escape(said)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -221,8 +270,8 @@ def compare(
     out.mkdir(parents=True, exist_ok=True)
     found.save(out / "compare.json")
     if as_json:
-        return _print_json({"compare": str(out / "compare.json"), **found.model_dump(mode="json", by_alias=True)})
-    _print_frontier(found, out)
+        return print_json({"compare": str(out / "compare.json"), **found.model_dump(mode="json", by_alias=True)})
+    print_frontier(found, out)
 
 
 # --- printing ---------------------------------------------------------------------------------------------------------
@@ -241,7 +290,7 @@ def _finish(report: Report, folder: Path, seconds: dict[str, float], gate: str |
     verdicts |= dict.fromkeys(report.broken, "broken")
     verdicts |= {one: "not measured" for one in failed if one not in verdicts}
     if as_json:
-        _print_json(
+        print_json(
             {
                 "report": str(folder / "report.json"),
                 "card": str(folder / "card.md"),
@@ -253,145 +302,11 @@ def _finish(report: Report, folder: Path, seconds: dict[str, float], gate: str |
             }
         )
     else:
-        _print_report(report, folder, seconds)
+        print_report(report, folder, seconds)
         for one in failed:
             sys.stderr.write(f"gate: {one} is {verdicts[one]}\n")
     if failed:
         raise typer.Exit(1)
-
-
-def _print_report(report: Report, folder: Path, seconds: dict[str, float]) -> None:
-    table = Table(box=None, pad_edge=False)
-    attributed = bool(report.decompositions)
-    said = words(report.findings)
-    for column in ("finding", "base", "adapted", "change", "margin", "verdict", *(["origin"] if attributed else [])):
-        table.add_column(column)
-    for one in report.findings:
-        if one.group is None:
-            table.add_row(
-                escape(one.id),
-                number(one.base) if one.base else "",
-                number(one.adapted),
-                number(one.change, signed=True) if one.change else "",
-                f"{one.margin:g}",
-                f"[{COLOURS[one.verdict]}]{said.get(one.id, one.verdict)}[/]",
-                *([str(one.origin or "")] if attributed else []),
-            )
-    out = _console()
-    out.print(table)
-    if report.task is not None:
-        line = f"{report.task.metric}: {number(report.task.adapted)}; base {number(report.task.base)}"
-        majority = next((arm.task for arm in report.arms if arm.name == "majority_class"), None)
-        out.print(escape(line + (f"; majority class {majority:.3f}" if majority is not None else "")))
-    out.print(escape(verdict_line(report.findings, report.broken)))
-    if report.broken:
-        out.print(escape(broken_sentence(report.broken)))
-    times = ", ".join(f"{name.split('/')[-1]} {took:.1f} s" for name, took in seconds.items())
-    out.print(f"stages: {times}", highlight=False)
-    out.print(f"report: {folder / 'report.json'}   card: {folder / 'card.md'}", highlight=False, soft_wrap=True)
-
-
-def _print_chosen(chosen: Chosen, folder: Path) -> None:
-    out, table = _console(), Table(box=None, pad_edge=False)
-    for column in (
-        "rank",
-        "base",
-        "accuracy",
-        "parameters",
-        "by size",
-        "MB",
-        "license",
-        "evidence",
-        "H excess",
-    ):
-        table.add_column(column)
-    for one in chosen.bases:
-        if one.accuracy is None:
-            continue
-        table.add_row(
-            str(one.place) if one.place == one.place_high else f"{one.place}-{one.place_high}",
-            escape(one.name),
-            number(one.accuracy),
-            f"{one.parameters:,}",
-            str(one.place_by_parameters),
-            f"{(one.size or 0) / 1e6:.0f}",
-            escape(one.license or "not said"),
-            f"{one.evidence:.3f}",
-            f"{one.h_excess:.3f}",
-        )
-    out.print(table)
-    for one in chosen.bases:
-        if one.problem:
-            out.print(escape(f"not ranked: {one.problem if one.name in one.problem else f'{one.name}: {one.problem}'}"))
-    out.print(escape(chosen.verdict))
-    out.print(
-        f"{chosen.n_texts} training texts of {chosen.n_clusters} documents; most frequent label {chosen.majority:.3f}",
-        highlight=False,
-    )
-    if chosen.race is not None:
-        _print_race(chosen.race, out)
-    for advised in chosen.advice:
-        for one_thing in advised.advice:
-            said = f"{advised.base}: {one_thing.action} ({one_thing.basis}): {one_thing.reason}."
-            out.print(escape(said), highlight=False)
-    for line in chosen.limits:
-        out.print(escape(line), highlight=False)
-    out.print(f"choose: {folder / 'choose.json'}", highlight=False, soft_wrap=True)
-
-
-def _print_race(race: Race, out: Console) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("texts", "base", "method", "accuracy", "seconds", "outcome"):
-        table.add_column(column)
-    for one in race.legs:
-        accuracy = number(one.accuracy) if one.accuracy else ""
-        table.add_row(str(one.n), escape(one.base), one.method, accuracy, f"{one.seconds:.1f}", escape(one.outcome))
-    out.print(table)
-    out.print(escape(race.verdict))
-
-
-def _print_frontier(found: Frontier, folder: Path) -> None:
-    out = _console()
-    out.print(_places(found, [(one.name, one.final) for one in found.runs]))
-    for name, over in found.dominated.items():
-        said = "on the frontier" if name in found.frontier else f"dominated by {', '.join(over)}"
-        out.print(escape(f"{name}: {said}"), highlight=False)
-    if found.matched:
-        out.print(f"\nat matched task score ({found.metric} {found.target:.3f}):", highlight=False)
-        out.print(_places(found, [(f"{one.run} at {one.place.alpha:g}", one.place) for one in found.matched]))
-    for one in found.left_out:
-        out.print(escape(f"left out: {one.finding}: {one.reason}"), highlight=False)
-    for line in (f"{found.adjustment}.", *found.limits):
-        out.print(escape(line), highlight=False)
-    out.print(f"compare: {folder / 'compare.json'}", highlight=False, soft_wrap=True)
-
-
-def _places(found: Frontier, places: Sequence[tuple[str, Place]]) -> Table:
-    """One column a model, one row an axis."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for name, _ in places:
-        table.add_column(escape(name))
-    table.add_row(found.metric, *(number(place.task) for _, place in places))
-    table.add_row("gain", *(number(place.gain, signed=True) for _, place in places))
-    for axis in found.axes[1:]:
-        table.add_row(escape(axis), *(_kept(place, axis) for _, place in places))
-    return table
-
-
-def _kept(place: Place, axis: str) -> str:
-    for one in place.retained:
-        if one.finding == axis:
-            return f"{number(one.change, True)} [{COLOURS[one.verdict]}]{one.word}[/]"
-    return "[red]not answered[/]" if axis in place.broken else "not measured"
-
-
-def _console() -> Console:
-    return Console() if sys.stdout.isatty() else Console(width=WIDE)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
 
 
 def _gate_level(gate: str | None) -> None:
@@ -503,5 +418,5 @@ def _fail(message: str, code: int, given: Sequence[str]) -> NoReturn:
     line = " ".join(message.split())
     sys.stderr.write(f"{line}\n")
     if "--json" in given:
-        _print_json({"error": line, "exit": code})
+        print_json({"error": line, "exit": code})
     _exit(code)

@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from audit.adapt.control import group_silent
+from audit.adapt.domain import domain_texts, refuse_headless
 from audit.adapt.plan import Plan
 from audit.errors import InputError
 from audit.items.bbq import read_bbq
 from audit.items.general import Packs, read_packs
 from audit.items.pairs import read_pairs
 from audit.items.reference import card_datasets, is_local, read_reference
-from audit.items.swap import Axis, axis, neutralise, template_pairs
+from audit.items.swap import Axis, axis, template_pairs
 from audit.items.task import TaskData
 from audit.models.ask import ModelView, Readout
 from audit.models.load import Pair, load_base, load_pair
@@ -39,7 +42,11 @@ def silent(stage: str, done: int, total: int) -> None:
 
 @dataclass
 class Job:
-    """Everything that the stages of one run share; models are loaded when a stage first needs them."""
+    """Everything that the stages of one run share; models are loaded when a stage first needs them.
+
+    ``rehearsed`` are the general items that protections read; ``overlap`` counts what was both to be trained on and
+    asked.
+    """
 
     recipe: Recipe
     base: Source
@@ -50,6 +57,8 @@ class Job:
     tick: Ticker = silent
     seed: int | None = None
     general_items: Sequence[Item] | None = None
+    rehearsed: Sequence[Item] = ()
+    overlap: list[dict[str, Any]] = field(default_factory=list)
     stages: Stages = field(init=False)
 
     def check(self) -> None:
@@ -57,6 +66,8 @@ class Job:
         refuse_wrong_kind(self.base, load_config(self.base), self.kind)
         if self.kind != "vision":
             load_tokenizer(self.base)
+        if self.recipe.domain is not None:
+            refuse_headless(self.base, self.kind)
         gap = self.recipe.audit.gap
         if gap is not None and gap.reference == "base" and self.kind != "causal":
             raise InputError(
@@ -74,6 +85,7 @@ class Job:
         parts += self._known if audits.gap else []
         parts += [self.packs.fingerprint] if audits.forgetting else []
         parts += [one.fingerprint for one in self.axes]
+        parts += [fingerprint(self.domain_texts)] if self.recipe.domain else []
         parts += [fingerprint(items) for _, items in [*self.minimal_pairs, *self.questions]]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -93,11 +105,17 @@ class Job:
         """Data sets that the base's card names; a folder's card may be anybody's."""
         return card_datasets(self.base.folder) if self.base.revision is not None else []
 
-    @cached_property
+    @property
+    def images(self) -> bool:
+        """Whether the task is about images."""
+        return self.data.train[0].image is not None
+
+    @property
     def plan(self) -> Plan:
         """What the recipe's trainings share."""
-        assert self.recipe.adapt is not None
-        return Plan(self.base, self.kind, self.recipe.task, self.recipe.adapt)
+        task, method = self.recipe.task, self.recipe.adapt
+        assert method is not None
+        return Plan(self.base, self.kind, task, method, self.rehearsed, remembered=self.remembered)
 
     def checkpoints(self, seed: int) -> Path:
         """Return where the training of a seed keeps what it has done so far."""
@@ -134,8 +152,9 @@ class Job:
 
     @property
     def prompted(self) -> Readout | None:
-        """The read-out of a causal base; None where classes have a head."""
-        return self.readout if self.kind == "causal" else None
+        """The read-out of a base that answers through a prompt; None where classes have a head."""
+        named = self.kind == "causal" or (self.kind == "clip" and self.images)
+        return self.readout if named and self.recipe.task.type == "single_label" else None
 
     def _told(self, view: ModelView) -> ModelView:
         view.progress = self.tell
@@ -162,11 +181,10 @@ class Job:
 
     def _probed(self, view: View) -> ProbedView:
         """Read the recipe's labels from features, by a probe fitted to group-silent training texts."""
-        labels = self.pair.adapted.labels if self._heads[1] else self.recipe.task.names
-        silenced = [
-            item.model_copy(update={"text": neutralise(item.text or "", self.axes)}) for item in self.data.train
-        ]
-        return ProbedView(self.remembered(view), silenced, labels)
+        task = self.recipe.task
+        labels = self.pair.adapted.labels if self._heads[1] else task.names
+        silenced = group_silent(self.data.train, self.axes)[0]
+        return ProbedView(self.remembered(view), silenced, labels, several=task.type == "multi_label")
 
     @property
     def _heads(self) -> tuple[bool, bool]:
@@ -178,11 +196,13 @@ class Job:
     @property
     def read_out(self) -> str:
         """How the two sides were asked for a class, in words."""
+        if self.recipe.adapt is not None and self.recipe.adapt.method == "prompt":
+            return "Both sides are asked through the recipe's prompt, the base without examples and calibration."
         if self._heads == (True, True):
-            how = "label likelihoods after the recipe's prompt" if self.kind == "causal" else "own classification heads"
+            how = "label likelihoods after the recipe's prompt" if self.prompted else "own classification heads"
             return f"Both sides are asked through their {how}."
-        probe = (
-            "a probe (a logistic head on frozen features, fitted to training texts with the lexicons' words silenced)"
+        probe = "a probe (a logistic head on frozen features, fitted to " + (
+            "training images)" if self.images else "training texts with the lexicons' words silenced)"
         )
         if self._heads[1]:
             return f"The base has no head of its own for these labels in this order: it is asked through {probe}."
@@ -198,6 +218,12 @@ class Job:
         """The general items by which forgetting is found."""
         assert self.recipe.audit.forgetting is not None
         return read_packs(self.recipe.audit.forgetting, self.kind, self.general_items)
+
+    @cached_property
+    def domain_texts(self) -> list[Item]:
+        """The unlabelled texts that the recipe pretrains on, as they are named."""
+        assert self.recipe.domain is not None
+        return domain_texts(self.recipe.domain, self.data.train)
 
     @cached_property
     def minimal_pairs(self) -> list[tuple[MinimalPairs, list[Item]]]:

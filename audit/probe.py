@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from copy import copy
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +61,11 @@ class ProbedView:
     view : View
         Answers ``embedding``.
     items : sequence of Item
-        Labelled texts that the probe is fitted to.
+        Labelled texts or images that the probe is fitted to.
     labels : sequence of str
         All classes, in the order of the answer.
+    several : bool
+        Whether an item has any number of them (its label a JSON list): one probe a class.
 
     Notes
     -----
@@ -69,14 +73,14 @@ class ProbedView:
     are silenced (a *neutral* probe), what the answer owes to them comes from the features.
     """
 
-    def __init__(self, view: View, items: Sequence[Item], labels: Sequence[str]) -> None:
+    def __init__(self, view: View, items: Sequence[Item], labels: Sequence[str], *, several: bool = False) -> None:
         self._view = view
         self.kind: Kind = view.kind
         self.labels = tuple(labels)
         self.id = f"{view.id}/probe/{fingerprint(items)}"
         self._features = view.ask("embedding", items)
-        self._targets = np.array([self.labels.index(item.label or "") for item in items])
-        self._probe = linear_probe().fit(self._features, self._targets)
+        self._targets = _several(items, self.labels) if several else _one(items, self.labels)
+        self._probes = _fitted(self._features, self._targets)
 
     def refits(self, count: int) -> list[ProbedView]:
         """Fit the probe anew to bootstrap draws of its texts: what might as well have been the base's read-out."""
@@ -85,7 +89,7 @@ class ProbedView:
             rows = rng.integers(0, len(self._targets), len(self._targets))
             other = copy(self)
             other.id = f"{self.id}/refit {number}"
-            other._probe = linear_probe().fit(self._features[rows], self._targets[rows])
+            other._probes = _fitted(self._features[rows], self._targets[rows])
             copies.append(other)
         return copies
 
@@ -93,14 +97,50 @@ class ProbedView:
         """Answer one question about each item, in item order."""
         if question != "probabilities":
             return self._view.ask(question, items)
-        return answer_texts(question, items, self._read_out)
+        if items and items[0].image is not None:
+            return self._read_out(items)
+        return answer_texts(question, items, lambda texts: self._read_out(_as_items(texts)))
 
     def treatment(self, question: str, items: Sequence[Item]) -> str:
         """Say what is done to items that this model cannot read as they are; empty where nothing is."""
         return self._view.treatment("embedding" if question == "probabilities" else question, items)
 
-    def _read_out(self, texts: list[str]) -> Array:
-        asked = [Item(id=str(row), cluster=str(row), text=text) for row, text in enumerate(texts)]
-        answers = np.zeros((len(texts), len(self.labels)))
-        answers[:, self._probe.classes_] = self._probe.predict_proba(self._view.ask("embedding", asked))
+    def _read_out(self, items: Sequence[Item]) -> Array:
+        features = self._view.ask("embedding", items)
+        if self._targets.ndim == 2:
+            return np.stack([_chance(probe, features) for probe in self._probes], axis=1)
+        answers = np.zeros((len(items), len(self.labels)))
+        answers[:, self._probes[0].classes_] = self._probes[0].predict_proba(features)
         return answers
+
+
+def _as_items(texts: Sequence[str]) -> list[Item]:
+    return [Item(id=str(row), cluster=str(row), text=text) for row, text in enumerate(texts)]
+
+
+def _one(items: Sequence[Item], labels: tuple[str, ...]) -> NDArray[np.int64]:
+    """Index of each item's label, shape (n,)."""
+    return np.array([labels.index(item.label or "") for item in items])
+
+
+def _several(items: Sequence[Item], labels: tuple[str, ...]) -> NDArray[np.int64]:
+    """1 where an item has a label, shape (n, k)."""
+    return np.array([[int(label in json.loads(item.label or "[]")) for label in labels] for item in items])
+
+
+def _fitted(features: Array, targets: NDArray[np.int64]) -> list[Any]:
+    """Fit one probe to classes, or one a class; a class that all items have, or none, is a number."""
+    if targets.ndim == 1:
+        return [linear_probe().fit(features, targets)]
+    return [
+        float(column[0]) if (column == column[0]).all() else linear_probe().fit(features, column)
+        for column in targets.T
+    ]
+
+
+def _chance(probe: Any, features: Array) -> Array:
+    """Probability of a class by its own probe."""
+    if isinstance(probe, float):
+        return np.full(len(features), probe)
+    answers: Array = probe.predict_proba(features)[:, 1]
+    return answers

@@ -64,7 +64,8 @@ def run(
     base = resolve(base_name, recipe.revision, recipe.gguf_file)
     job = Job(recipe, base, kind, data, out, tick=tick)
     job.check()
-    cells = steps.fine_tuned_cells(recipe, data.train)
+    steps.set_apart(job)
+    cells = steps.fine_tuned_cells(recipe, job.data.train)
     with _stages(job, fresh) as stages:
         if leads():
             started(out / "stages" / "started.json", command)
@@ -73,6 +74,7 @@ def run(
         trained_curves = _fine_tuned(job, stages, cells)
         seeds = method.seeds
         job.seed = seeds[0]
+        domain = _domain(job, stages)
         models = [stages.run(f"models/seed-{seed}", steps.adaptation(job, seed)) for seed in seeds]
         job.adapted = Source(f"models/seed-{seeds[0]}", None, models[0], file_hashes(models[0]), base.license)
         task = stages.run("stages/task", lambda folder: steps.task(job, folder, models))
@@ -89,9 +91,21 @@ def run(
             files=job.adapted.files,
         )
         report = reported(
-            job, text, command, adapted, [gap, transfer, *trained_curves, task, bias, *origin, forgetting, *curve]
+            job,
+            text,
+            command,
+            adapted,
+            [gap, transfer, *trained_curves, *domain, task, bias, *origin, forgetting, *curve],
         )
     return report, stages.seconds
+
+
+def _domain(job: Job, stages: Stages) -> list[Path]:
+    """Pretrain the base on its domain with every seed, if the recipe asks for it; the first speaks for all."""
+    if job.recipe.domain is None or job.recipe.adapt is None:
+        return []
+    done = [stages.run(f"models/domain-seed-{seed}", steps.pretraining(job, seed)) for seed in job.recipe.adapt.seeds]
+    return done[:1]
 
 
 def _fine_tuned(job: Job, stages: Stages, asked: Sequence[steps.Cell]) -> list[Path]:
@@ -166,7 +180,7 @@ def audit_model(
     job.check()
     steps.fine_tuned_cells(recipe, data.train)  # refuses sizes that cannot be drawn
     asked = {"forgetting": steps.forgetting}
-    if kind not in ("vision", "clip"):  # the others ask texts
+    if kind not in ("vision", "clip") or job.images:  # the others ask the task's items
         asked = {"gap": steps.gap, "transfer": steps.transfer, "task": steps.task, "bias": steps.bias, **asked}
     with _stages(job, fresh) as stages:
         done = [

@@ -64,7 +64,11 @@ class AdaptedModel(_Frozen):
 
 
 class Task(_Frozen):
-    """The task metric: the one quantity that is no harm."""
+    """The task metric: the one quantity that is no harm.
+
+    ``adapted`` is one checkpoint, that of the first seed. With three seeds or more ``over_seeds`` is what the recipe
+    reaches: the mean over ``n_seeds`` checkpoints with Student's interval; then ``claim`` says so.
+    """
 
     name: str
     metric: str
@@ -72,6 +76,19 @@ class Task(_Frozen):
     base: Estimate | None
     adapted: Estimate
     change: Estimate | None
+    claim: Literal["checkpoint", "recipe"] = "checkpoint"
+    over_seeds: Estimate | None = None
+    n_seeds: int = 1
+
+    @model_validator(mode="after")
+    def _claim_holds(self) -> Task:
+        if (self.claim == "recipe") != (self.over_seeds is not None):
+            raise ValueError("the task claims something of the recipe if, and only if, it is measured over seeds")
+        if self.claim == "recipe" and self.n_seeds < 3:
+            raise ValueError(f"the task claims something of the recipe by {self.n_seeds} seeds; it takes 3")
+        if (self.base is None) != (self.change is None):
+            raise ValueError("the task has a base and a change, or neither")
+        return self
 
 
 class Arm(_Frozen):
@@ -84,7 +101,7 @@ class Arm(_Frozen):
 
 
 class Provenance(_Frozen):
-    """How the report came about."""
+    """How the report came about; ``overlap`` counts rows of each training set that are also asked."""
 
     created: str
     command: str
@@ -92,6 +109,7 @@ class Provenance(_Frozen):
     versions: dict[str, str]
     hardware: dict[str, Any]
     data: list[dict[str, Any]]
+    overlap: list[dict[str, Any]] = []
 
 
 class Report(_Frozen):

@@ -21,12 +21,12 @@ def main(table: str, out: str, point: str) -> None:
 
     torch.set_num_threads(1)
     from audit import relay, stages
-    from audit.adapt.fit import _Report
+    from audit.adapt.loop import Report as Told
     from audit.recipe import parse_recipe
     from audit.report import Report
 
     if point == "training":
-        _Report.on_step_end = die  # type: ignore[method-assign]
+        Told.on_step_end = die  # type: ignore[method-assign]
     elif point == "report":
         Report.save = die  # type: ignore[method-assign]
     else:  # all of a stage is written, and not yet under its name

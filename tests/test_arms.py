@@ -106,6 +106,8 @@ def test_the_card_says_where_it_came_from(run: tuple[Path, Recipe, Report]) -> N
     assert f"**{report.decompositions[0].origin}**" in card
     assert "is booked as inherited" in card
     assert "no control arm was trained" not in card
+    assert "claims about the recipe, over 3 trainings of every arm" in " ".join(report.limits)
+    assert "Origins: every arm was pretrained" not in " ".join(report.limits)
 
 
 def test_a_report_refuses_an_origin_that_no_decomposition_carries(

@@ -41,7 +41,7 @@ def test_run_prints_findings_task_stages_and_places(
     printed = capsys.readouterr()
     for piece in (
         "bias/gender/templates/preference",
-        "accuracy: ",
+        "Accuracy on shipped:feedback: ",
         "majority class 0.5",
         "declared findings",
         "stages: gap ",

@@ -17,7 +17,7 @@ from audit.errors import InputError
 from audit.models.ask import Readout
 from audit.models.drift import unshared, weight_drift
 from audit.models.source import resolve
-from audit.recipe import Full, Head, Peft
+from audit.recipe import Full, Peft
 from audit.retention import WeightDrift
 from audit.view import Item, Kind, NotMeasurable
 from tests import families, tiny
@@ -119,9 +119,12 @@ def test_a_tensor_is_compared_beyond_the_first_block(
     assert in_blocks.changed == whole.changed
 
 
-def test_a_head_leaves_every_tensor_of_the_encoder(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_a_classifier_on_an_encoder_that_stayed_leaves_every_tensor(tiny_encoder: Path, tmp_path: Path) -> None:
     """The base has no head and says ``encoder.layer``; the classifier says ``bert.encoder.layer``."""
-    folder = tiny.trained(tiny_encoder, "encoder", Head(method="head"), TRAIN, READOUT.labels, tmp_path / "head")
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tmp_path / "classifier"
+    AutoModelForSequenceClassification.from_pretrained(tiny_encoder).save_pretrained(folder)
     found = drift(tiny_encoder, folder)
     assert still(found)
     assert list(found) == ["embeddings", "layer 0", "layer 1", "pooler"]

@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from audit.errors import InputError
 from audit.publish.merge import BEGIN, END, merged

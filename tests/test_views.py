@@ -20,9 +20,8 @@ from audit.models.ask import Readout
 from audit.models.batch import in_batches
 from audit.models.load import load_base, load_pair
 from audit.models.source import resolve
-from audit.recipe import Head
 from audit.view import Item, Kind, NotMeasurable
-from tests import families, tiny
+from tests import families
 
 TEXTS = list(passages()[::80])
 PAIR = Item(
@@ -188,10 +187,11 @@ def test_a_long_prompt_loses_its_beginning_and_says_so(llama: Path) -> None:
 
 
 def test_a_classifier_is_asked_through_its_bases_masked_head(bert: Path, tmp_path: Path) -> None:
-    """A head-only adaptation leaves the encoder as it was: under the base's head the same likelihoods, bit for bit."""
-    train = [Item(id=str(i), cluster=str(i), text=f"{word} {i}", label=label)
-             for i in range(12) for word, label in [("good", "praise"), ("bad", "complaint")]]  # fmt: skip
-    folder = tiny.trained(bert, "encoder", Head(method="head"), train, ("complaint", "praise"), tmp_path / "head")
+    """An encoder that stayed as it was: under the base's head the same likelihoods, bit for bit."""
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tmp_path / "classifier"
+    AutoModelForSequenceClassification.from_pretrained(bert).save_pretrained(folder)
     pair = pair_of(bert, folder, "encoder")
     assert {row["field"]: row["adapted"] for row in pair.preflight}["language-model head"] == "none in its file"
     assert np.array_equal(pair.base.ask("pll-unchanged", [PAIR]), pair.adapted.ask("pll-unchanged", [PAIR]))

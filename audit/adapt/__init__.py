@@ -7,8 +7,8 @@ from pathlib import Path
 
 from audit.adapt.head import fit_head
 from audit.adapt.plan import Plan, Trained
+from audit.adapt.prompt import fit_prompt
 from audit.adapt.train import train
-from audit.errors import InputError
 from audit.models.batch import Progress
 from audit.recipe import Head, Prompt
 from audit.view import Item
@@ -43,5 +43,5 @@ def adapt(
     if isinstance(plan.method, Head):
         return fit_head(plan, items, seed, folder, progress)
     if isinstance(plan.method, Prompt):
-        raise InputError("[adapt] method = 'prompt': not yet")
+        return fit_prompt(plan, items, seed, folder, progress)
     return train(plan, items, seed, folder, checkpoints=checkpoints, progress=progress)

@@ -10,21 +10,17 @@ from typing import Any, Protocol
 
 import pandas as pd
 import torch
-from transformers import (
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import PrinterCallback, TrainingArguments
 
+from audit.adapt.loop import Course, Fit, Report
+from audit.adapt.resume import Checkpoints
 from audit.models.batch import Progress
+from audit.models.ranks import launched
 from audit.models.weights import best_device
 from audit.recipe import Gradient
 from audit.recipe.adapt import Domain
 
-__all__ = ["Group", "Penalty", "fit"]
+__all__ = ["Group", "Penalty", "Stop", "fit"]
 
 
 @dataclass(frozen=True)
@@ -46,14 +42,25 @@ class Group:
 
 
 class Penalty(Protocol):
-    """What is added to the loss of a batch."""
+    """What is added to the loss of a batch; ``weight_of_task`` (of replay below 1) scales the task's own loss."""
 
     @property
     def name(self) -> str:
         """Its column in the loss curve."""
 
+    @property
+    def weight_of_task(self) -> float:
+        """By what the loss of the task is multiplied; where it is 1, nothing is."""
+
     def __call__(self, model: Any, step: int) -> torch.Tensor:
         """Return a scalar; whatever it draws depends on the step alone, so that a resumed training draws the same."""
+
+
+class Stop(Protocol):
+    """What is asked at the end of every epoch whether training went too far."""
+
+    def __call__(self, model: Any, epoch: int) -> bool:
+        """Return whether the weights of the epoch before are kept, and training ends; epochs count from 0."""
 
 
 def fit(
@@ -65,14 +72,55 @@ def fit(
     *,
     seed: int,
     penalties: Sequence[Penalty] = (),
+    stop: Stop | None = None,
     checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Train a model in place and return its loss curve."""
+    """Train a model in place and return its loss curve.
+
+    Parameters
+    ----------
+    model
+        What it returns has a ``loss``. Its parameters in no group stay bit for bit, and so does what a batch norm of
+        them remembers.
+    rows : sequence
+        Those that have a method ``set_epoch`` are told the epoch before they are read.
+    collate : callable
+        From rows to a batch.
+    settings : Gradient or Domain
+        Epochs, batch size (over all ranks), weight decay (none on biases and norms), warm-up.
+    groups : sequence of Group
+    seed : int
+        Of the order of rows and of dropout.
+    penalties : sequence of Penalty
+    stop : Stop, optional
+    checkpoints : Path, optional
+        Where a training that is called again with the same arguments finds how far it came; it ends with the same
+        weights and the same curve, bit for bit, as one that was never interrupted. Gone when training is done.
+    progress : callable, optional
+        Told steps done and steps in all.
+
+    Returns
+    -------
+    DataFrame
+        One row a step: ``step``, ``epoch`` (how many are done), ``loss`` of the task, ``learning_rate`` (the highest),
+        and the value of each penalty under its name.
+
+    Raises
+    ------
+    InputError
+        If the loss is not finite.
+
+    Notes
+    -----
+    The rate rises linearly over the share ``warmup`` of the steps, then falls linearly to 0; gradients are clipped to
+    length 1. On several ranks each takes its share of a batch.
+    """
+    ranks = 1 if launched() is None else launched().num_processes
     with tempfile.TemporaryDirectory() as scratch:
         arguments = TrainingArguments(
             output_dir=scratch,
-            per_device_train_batch_size=settings.batch_size,
+            per_device_train_batch_size=-(-settings.batch_size // ranks),
             num_train_epochs=settings.epochs,
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
@@ -84,28 +132,27 @@ def fit(
             report_to=[],
             disable_tqdm=True,
             logging_strategy="no",
+            logging_nan_inf_filter=False,  # a loss that is not finite ends the training
+            average_tokens_across_devices=False,  # every rank's loss is the mean of its share, whatever the task
             use_cpu=best_device().type == "cpu",
             dataloader_pin_memory=False,
             remove_unused_columns=False,
         )
-        trainer = Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=rows,
-            data_collator=collate,
-            callbacks=[_Report(progress)] if progress else None,
-        )
+        said = [seed, len(rows), ranks, settings, groups, [one.name for one in penalties], stop is not None]
+        kept = None if checkpoints is None else Checkpoints(checkpoints, said)
+        config: Any = getattr(model, "config", None)
+        cached = getattr(config, "use_cache", None)  # which a Trainer switches off, for the checkpoint as well
+        trainer = Fit(groups, penalties, kept, model=model, args=arguments, train_dataset=rows, data_collator=collate)
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        trainer.add_callback(Course(trainer, rows, stop))
+        trainer.add_callback(Report(progress))
+        found = None if kept is None else kept.latest()
+        trainer.train(resume_from_checkpoint=None if found is None else str(found))
+    if cached is not None:
+        config.use_cache = cached
+    model.zero_grad()
     model.cpu()
-    return pd.DataFrame()
-
-
-class _Report(TrainerCallback):
-    """Tell how many steps are done."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.progress(state.global_step, state.max_steps)
+    if kept is not None:
+        kept.remove()
+    columns = ["step", "epoch", "loss", "learning_rate", *(one.name for one in penalties)]
+    return pd.DataFrame(trainer.state.log_history, columns=columns)

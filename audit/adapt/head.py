@@ -1,120 +1,94 @@
-"""A regularised logistic head on the features of a frozen base, written as an ordinary classifier checkpoint."""
+"""A head on the remembered features of a frozen base: logistic, ridge, or a small network, in a file of its own."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
-from transformers import AutoModelForSequenceClassification, set_seed
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from audit.adapt.linear import fit_linear, folded, spread, standard, truth_of
 from audit.adapt.plan import Plan, Trained
-from audit.errors import InputError
 from audit.models.batch import Progress
-from audit.models.embed import text_rows
-from audit.models.source import Source
-from audit.models.tokens import context, load_tokenizer, pad_token
-from audit.models.weights import load_weights
-from audit.recipe import Head
-from audit.view import Item
+from audit.models.headed import Layer, cut, write_head
+from audit.models.load import load_base
+from audit.recipe import Head, Task
+from audit.view import Item, View
 
-__all__ = ["classifier_layer", "fit_head", "new_classifier"]
+__all__ = ["fit_head"]
+
+Array = NDArray[np.float64]
+STEPS = 2000  # of L-BFGS, at most
 
 
 def fit_head(plan: Plan, items: Sequence[Item], seed: int, folder: Path, progress: Progress | None = None) -> Trained:
-    """Compute features once, fit a logistic regression on them, write it into the model's last linear layer.
+    """Ask the frozen base for the features of the training items, fit a head to them, and write the head alone.
 
-    Every other tensor of the base stays bit for bit. Layers between base and head that the base does not have
-    (RoBERTa's dense layer, say) keep their seeded initial values: a fixed random projection.
+    Parameters
+    ----------
+    plan : Plan
+        Of method ``head``. ``remembered`` keeps the features: all heads on one base ask for them once.
+    items : sequence of Item
+        Labelled texts or images.
+    seed : int
+        Of the initial weights, where there are hidden layers; else nothing is drawn.
+    folder : Path
+        Receives ``head.json`` and ``head.safetensors``, and the backbone where it is not the base: what was pretrained
+        on a domain before is copied beside the head that reads it.
+    progress : callable, optional
+
+    Notes
+    -----
+    A linear head minimises the mean loss plus ``regularisation`` times half its squared coefficients, on features of
+    unit variance. Under hidden layers the penalty is weighed against the *summed* loss, so that it is as many times
+    weaker as there are items: penalised as a linear head is, a network of several layers would be zero.
     """
-    method, base, labels = plan.method, plan.begins, plan.task.names
+    method = plan.method
     assert isinstance(method, Head)
-    model, _ = new_classifier(base, labels, seed)
-    tokenizer = load_tokenizer(base)
-    longest = min(method.max_length, context(model, tokenizer))
-    sequences = tokenizer([item.text for item in items], truncation=True, max_length=longest)["input_ids"]
-    layer = classifier_layer(model, len(labels))
-    features = _inputs_of(layer, model, sequences, pad_token(model, tokenizer), progress)
-    scaler = StandardScaler().fit(features)
-    targets = [labels.index(item.label or "") for item in items]
-    fitted = LogisticRegression(C=1 / (method.regularisation * len(items)), max_iter=5000)
-    fitted.fit(scaler.transform(features), targets)
-    weight, bias = _as_layer(fitted, scaler, len(labels))
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
-        layer.bias.copy_(torch.from_numpy(bias))
-    model.cpu().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return Trained(int(weight.size + bias.size))
+    view = load_base(plan.begins, plan.kind)
+    view.progress = progress
+    reader: View = cut(view, method.max_length)
+    features = (plan.remembered(reader) if plan.remembered else reader).ask("embedding", items)
+    truth = truth_of(items, plan.task)
+    notes: dict[str, str] = {}
+    if method.hidden:
+        layers, notes = _network(features, truth, plan.task, method, seed)
+    else:
+        layers = [fit_linear(features, truth, plan.task, method.regularisation)]
+    plan.copy_start(folder)
+    longest = None if items[0].image is not None else method.max_length
+    write_head(folder, plan.base, plan.kind, plan.task.type, plan.task.names, layers, longest)
+    return Trained(sum(weight.size + bias.size for weight, bias in layers), notes=notes)
 
 
-def new_classifier(base: Source, labels: Sequence[str], seed: int) -> tuple[Any, set[str]]:
-    """Load a base under a fresh classification head; return it and the names of the tensors that are new."""
-    set_seed(seed)
-    names = dict(enumerate(labels))
-    model, new = load_weights(
-        AutoModelForSequenceClassification,
-        base,
-        num_labels=len(labels),
-        id2label=names,
-        label2id={label: index for index, label in names.items()},
-        ignore_mismatched_sizes=True,
-    )
-    return model, new
-
-
-def classifier_layer(model: Any, n_labels: int) -> torch.nn.Linear:
-    """Find the last linear layer with one output a label.
-
-    Raises
-    ------
-    InputError
-        If the architecture has none.
-    """
-    layers = [part for part in model.modules() if isinstance(part, torch.nn.Linear) and part.out_features == n_labels]
-    if not layers or layers[-1].bias is None:
-        raise InputError(
-            f"[adapt] method = 'head': {type(model).__name__} has no linear classification layer with a bias"
-        )
-    return layers[-1]
-
-
-def _inputs_of(
-    layer: torch.nn.Linear, model: Any, sequences: Sequence[Sequence[int]], pad: int, progress: Progress | None
-) -> NDArray[np.float64]:
-    """What the model feeds its classification layer, shape (n, d)."""
-    seen: list[torch.Tensor] = []
-    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    model.eval()
-
-    def answer(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        seen.clear()  # of a batch that did not fit
-        model(input_ids=ids, attention_mask=mask)
-        return seen.pop()
-
-    try:
-        with torch.inference_mode():
-            return text_rows(answer, sequences, pad, model.device, progress)
-    finally:
-        hook.remove()
-
-
-def _as_layer(
-    fitted: LogisticRegression, scaler: StandardScaler, n_labels: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Fold the scaling into the weights; two classes get half of the log-odds each, absent classes a low bias."""
-    coefficients, intercept = fitted.coef_, fitted.intercept_
-    if len(fitted.classes_) == 2:
-        coefficients = np.concatenate([-coefficients, coefficients]) / 2
-        intercept = np.concatenate([-intercept, intercept]) / 2
-    coefficients = coefficients / scaler.scale_
-    weight = np.zeros((n_labels, coefficients.shape[1]), dtype=np.float32)
-    bias = np.full(n_labels, -30.0, dtype=np.float32)
-    weight[fitted.classes_] = coefficients
-    bias[fitted.classes_] = intercept - coefficients @ scaler.mean_
-    return weight, bias
+def _network(features: Array, truth: Array, task: Task, method: Head, seed: int) -> tuple[list[Layer], dict[str, str]]:
+    """Fit hidden layers with ReLU, and one output a label; a number is learnt in units of its spread."""
+    mean, scale = standard(features)
+    scaled = (features - mean) / scale
+    settings: dict[str, Any] = {
+        "hidden_layer_sizes": method.hidden,
+        "alpha": method.regularisation,
+        "solver": "lbfgs",
+        "max_iter": STEPS,
+        "max_fun": 2 * STEPS,
+        "random_state": seed,
+    }
+    number = task.type == "regression"
+    middle, unit = (truth.mean(), truth.std() or 1.0) if number else (0.0, 1.0)
+    fitted = MLPRegressor(**settings) if number else MLPClassifier(**settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it is noted instead
+        fitted.fit(scaled, (truth - middle) / unit if number else truth.astype(int))
+    layers = [(weight.T, bias) for weight, bias in zip(fitted.coefs_, fitted.intercepts_, strict=True)]
+    layers[0] = folded(*layers[0], mean, scale)
+    if number:
+        layers[-1] = (layers[-1][0] * unit, layers[-1][1] * unit + middle)
+    if task.type == "single_label":
+        layers[-1] = spread(*layers[-1], fitted.classes_.astype(int), len(task.names))
+    stopped = fitted.n_iter_ >= STEPS
+    return layers, {"head": f"its hidden layers were still learning after {STEPS} steps"} if stopped else {}

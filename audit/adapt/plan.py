@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 
 from audit.models.ask import Readout
 from audit.models.source import Source
 from audit.recipe import Adapt, Task
-from audit.view import Item, Kind
+from audit.view import Item, Kind, View
 
 __all__ = ["Plan", "Trained"]
 
@@ -31,6 +33,8 @@ class Plan:
         General texts or images, for the protections that read some.
     start : Source, optional
         Where training begins, if not at the base: the base after pretraining on the domain.
+    remembered : callable, optional
+        Keeps the answers of a view (see `audit.view.remember`), so that a base is asked once for all its heads.
     """
 
     base: Source
@@ -39,11 +43,19 @@ class Plan:
     method: Adapt
     general: Sequence[Item] = ()
     start: Source | None = None
+    remembered: Callable[[View], View] | None = None
 
     @property
     def begins(self) -> Source:
         """The weights that training begins with."""
         return self.start or self.base
+
+    def copy_start(self, folder: Path) -> None:
+        """Copy the weights that training begins with beside what reads them, where they are not the base's."""
+        for name in self.start.files if self.start else ():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.begins.folder / name, target)
 
     @property
     def readout(self) -> Readout:

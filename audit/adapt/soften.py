@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 
 from audit.errors import InputError
 from audit.models.adapters import is_adapter
+from audit.models.headed import NUMBERS
+from audit.models.prompt import weightless
 from audit.models.source import Source, module_folders
 from audit.models.stored import HEAD, Stored, Tensors, read_tensor, stored_pair, weight_files
 from audit.models.weights import first_line, read_json
@@ -25,6 +27,10 @@ __all__ = ["between", "soften"]
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".ot", ".ckpt"}
 STARTS = (True, False, "gaussian", "eva", "orthogonal", "mica")  # of a LoRA that leave the base's weights as they are
 DOWN, UP = {"lora_A", "lora_embedding_A"}, {"lora_B", "lora_embedding_B"}
+NOTHING = (
+    "{}: every tensor that it shares with the base {} is the base's own (only a head was trained, say): there is "
+    "nothing between the two"
+)
 MERGE = "merge it into a checkpoint, and soften that"
 VARIANTS = ("use_dora", "layer_replication", "arrow_config", "trainable_token_indices")  # not linear, or not beside it
 
@@ -69,6 +75,8 @@ def soften(base: Source, adapted: Source, alpha: float, folder: Path) -> Path:
         raise InputError(f"alpha = {alpha:g}: a strength lies between 0 (the base) and 1 (the adapted model)")
     if folder.exists():
         raise InputError(f"{folder}: exists already; choose another folder with --out, or remove it")
+    if weightless(adapted):
+        raise InputError(NOTHING.format(adapted.id, base.id))
     for side in (base, adapted):
         config = side.folder / "config.json"
         if config.is_file() and read_json(config).get("quantization_config"):
@@ -114,10 +122,7 @@ def _interpolated(base: Source, adapted: Source, alpha: float, target: Path) -> 
     _refuse_other_tensors(own, other, base, adapted)
     partner = _partners(own, other, base, adapted)
     if not any(_moved(*pair) for pair in partner.items()):
-        raise InputError(
-            f"{adapted.id}: every tensor that it shares with the base {base.id} is the base's own (only a head was "
-            "trained, say): there is nothing between the two"
-        )
+        raise InputError(NOTHING.format(adapted.id, base.id))
     for place in ("", *modules):
         _copy(adapted.folder / place, target / place)
         for file in weight_files(adapted.folder / place):
@@ -230,7 +235,8 @@ def _copy(source: Path, target: Path) -> None:
     """Copy what is no weight."""
     target.mkdir(exist_ok=True)
     for file in source.iterdir():
-        if file.is_file() and file.suffix not in WEIGHTS and not file.name.startswith(".") and file.name != "seconds":
+        kept = file.suffix not in WEIGHTS or file.name == NUMBERS  # a head stays as it is
+        if file.is_file() and kept and not file.name.startswith(".") and file.name != "seconds":
             shutil.copyfile(file, target / file.name)
 
 

@@ -7,23 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForCausalLM, set_seed
-
 from audit.adapt.fit import fit
-from audit.adapt.head import new_classifier
 from audit.adapt.layers import groups_of
+from audit.adapt.lp import fit_first
 from audit.adapt.plan import Plan, Trained
-from audit.adapt.protect import penalties
-from audit.adapt.rows import training_rows
-from audit.adapt.tuner import with_tuner
+from audit.adapt.protect import notes_of, penalties, softened_in_place
+from audit.adapt.rows import training_rows, units_of
+from audit.adapt.stopping import stopper
+from audit.adapt.trainee import trainee, write_trained
+from audit.adapt.tuner import merged, with_tuner
 from audit.models.batch import Progress
 from audit.models.source import Source
-from audit.models.tokens import load_tokenizer
-from audit.models.weights import load_weights
-from audit.recipe import Gradient, Peft
+from audit.recipe import Gradient, LpFt, Peft
 from audit.view import Item
 
-__all__ = ["train", "trainee"]
+__all__ = ["train"]
 
 
 def train(
@@ -35,38 +33,54 @@ def train(
     checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Train a base for a task and write checkpoint or adapter (see `audit.adapt.adapt`)."""
+    """Train a base for a task and write checkpoint or adapter (see `audit.adapt.adapt`).
+
+    Notes
+    -----
+    A tuner on weights that only the pretraining on a domain made is merged into them: an adapter would hang on a base
+    that nobody else has.
+    """
     method = plan.method
     assert isinstance(method, Gradient)
     model, new = trainee(plan, seed)
     if isinstance(method, Peft):
-        model = with_tuner(model, plan.kind, method, new)
+        model = with_tuner(model, plan.kind, method, new, merge=plan.start is not None)
     rows, collate = training_rows(plan, model, items)
+    groups = groups_of(model, method, new)
+    trained = {name for group in groups for name in group.names}
+    parameters = sum(one.numel() for name, one in model.named_parameters() if name in trained)
+    if isinstance(method, LpFt):
+        fit_first(model, plan, rows, collate, progress)
+    added, stop = penalties(plan, model, seed), stopper(plan, model)
+    too_far: list[int] = []
+
+    def stops(model: Any, epoch: int) -> bool:
+        assert stop is not None
+        too_far.extend([epoch] if stop(model, epoch) else [])
+        return bool(too_far)
+
     curve = fit(
-        model, rows, collate, method, groups_of(model, method, new), seed=seed,
-        penalties=penalties(plan, model, seed), checkpoints=checkpoints, progress=progress,
-    )  # fmt: skip
-    model.save_pretrained(folder)
-    load_tokenizer(plan.base).save_pretrained(folder)
-    if isinstance(method, Peft):
+        model,
+        rows,
+        collate,
+        method,
+        groups,
+        seed=seed,
+        penalties=added,
+        stop=None if stop is None else stops,
+        checkpoints=checkpoints,
+        progress=progress,
+    )
+    if isinstance(method, Peft) and plan.start is not None:
+        model = merged(model)
+    write_trained(plan, model, folder, units_of(items) if plan.task.type == "regression" else None)
+    if (folder / "adapter_config.json").is_file():
         _finish_adapter(folder, plan.base, model)
-    return Trained(sum(p.numel() for p in model.parameters() if p.requires_grad), curve)
-
-
-def trainee(plan: Plan, seed: int) -> tuple[Any, set[str]]:
-    """Load what is trained, under a fresh head where the task needs one.
-
-    Returns
-    -------
-    model
-    new : set of str
-        Names of the tensors that the base did not have.
-    """
-    if plan.kind == "causal":
-        set_seed(seed)
-        model, _ = load_weights(AutoModelForCausalLM, plan.begins)
-        return model, set()
-    return new_classifier(plan.begins, plan.task.names, seed)
+    softened_in_place(plan, folder, method.protect.wise)
+    notes = notes_of(added)
+    if too_far:
+        notes["stopped"] = f"epoch {too_far[0] + 1} went too far: kept is what epoch {too_far[0]} ended with"
+    return Trained(parameters, curve, notes)
 
 
 def _finish_adapter(folder: Path, base: Source, model: Any) -> None:

@@ -208,6 +208,10 @@ def choose(
     deadline = started + (np.inf if minutes is None else 60 * minutes)
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise InputError(f"--base names {', '.join(names) or 'nothing'}: choosing needs two different bases or more")
+    if recipe.task.type != "single_label":
+        raise InputError(
+            f"{recipe.name}: bases are chosen by how they tell one label a text; [task] type = {recipe.task.type!r}"
+        )
     training = distinct(read_task(recipe.task).train)
     items = sampled(training, LIMIT)
     refuse_too_few(items, recipe.task.dataset)

@@ -1,4 +1,4 @@
-"""Items shipped with the package: general passages, labelled feedback, swap templates and lexicons."""
+"""Items shipped with the package: general passages, others to rehearse, labelled feedback, templates and lexicons."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from audit.errors import InputError
 from audit.view import Item
 
-__all__ = ["SHIPPED", "passages", "reversed_words", "shipped", "templates", "thinned"]
+__all__ = ["SHIPPED", "passages", "rehearsal", "reversed_words", "shipped", "templates", "thinned"]
 
-SHIPPED = ("feedback", "passages")  # what a recipe may name as "shipped:NAME"
+T = TypeVar("T")
+SHIPPED = ("feedback", "passages", "rehearsal")  # what a recipe may name as "shipped:NAME"
 
 
 def shipped(name: str) -> Path:
@@ -45,6 +47,22 @@ def passages() -> tuple[Item, ...]:
     >>> len(passages()), len({item.label for item in passages()})
     (384, 12)
     """
+    return _topics("passages")
+
+
+@cache
+def rehearsal() -> tuple[Item, ...]:
+    """Further general passages over 16 topics, which training may rehearse since no audit asks them.
+
+    Examples
+    --------
+    >>> len(rehearsal()), len({item.label for item in rehearsal()})
+    (160, 16)
+    """
+    return _topics("rehearsal")
+
+
+def _topics(name: str) -> tuple[Item, ...]:
     return tuple(
         Item(
             id=row["id"],
@@ -52,9 +70,9 @@ def passages() -> tuple[Item, ...]:
             text=row["text"],
             label=row["topic"],
             groups={"register": row["register"]},
-            source="shipped:passages",
+            source=f"shipped:{name}",
         )
-        for row in _rows("passages")
+        for row in _rows(name)
     )
 
 
@@ -70,7 +88,7 @@ def templates() -> tuple[dict[str, str], ...]:
     return tuple(_rows("templates"))
 
 
-def thinned(items: Sequence[Item], limit: int | None) -> list[Item]:
+def thinned(items: Sequence[T], limit: int | None) -> list[T]:
     """Evenly spaced items, at most so many.
 
     Examples

@@ -159,5 +159,6 @@ def _said(asked: Forgetting, given: Sequence[Item] | None) -> str:
 
 def _stem(name: str) -> str:
     """What findings call a set: a file without its ending, a Hub data set without its owner."""
-    path = Path(name.removeprefix("shipped:"))
-    return path.name if on_hub(name) else path.stem
+    if on_hub(name):
+        return Path(name.partition("@")[0]).name  # without a revision
+    return Path(name.removeprefix("shipped:")).stem

@@ -17,6 +17,7 @@ from audit.errors import InputError
 from audit.items import thinned
 from audit.items.reference import numbered, read_reference
 from audit.items.rows import Row, on_hub, quoted, read_rows
+from audit.items.task.images import kept_image
 from audit.items.witnesses import joined
 from audit.view import Item
 
@@ -178,7 +179,8 @@ def read_labelled(name: str, limit: int | None = None) -> list[Item]:
     Parameters
     ----------
     name : str
-        See `audit.items.rows.read_rows`. Known rows: ``text`` (or ``sentence``) or ``image``, and ``label``.
+        See `audit.items.rows.read_rows`. Known rows: ``text`` (or ``sentence``) or ``image``, and ``label``. An image
+        is a path; those of a Hub data set are kept as files.
     limit : int, optional
         At most so many, evenly over the labels.
 
@@ -248,12 +250,12 @@ def _spread(items: Sequence[Item], limit: int | None, by: Callable[[Item], Any])
 
 
 def _items(name: str, limit: int | None, make: Make) -> list[Item]:
-    rows = read_rows(name, limit)
+    rows = _wanted(read_rows(name, limit), limit)
     published = on_hub(name)
     called = name if published or name.startswith("shipped:") else Path(name).name
     items: dict[str, Item] = {}
     faulty: list[InputError] = []
-    for number, row in enumerate(rows, start=1):
+    for number, row in rows:
         given = row.get("id") not in (None, "")
         one = str(row["id"]) if given else f"{called}:{number}"
         where = f"{name}: row {number} ({quoted(one)})"
@@ -271,6 +273,15 @@ def _items(name: str, limit: int | None, make: Make) -> list[Item]:
         return list(items.values())
     said = f"{name}, {len(faulty)} of {len(rows)} rows left out (the first: {str(faulty[0]).removeprefix(f'{name}: ')})"
     return [item.model_copy(update={"source": said}) for item in items.values()]
+
+
+def _wanted(rows: Sequence[Row], limit: int | None) -> list[tuple[int, Row]]:
+    """Number rows; of images that come as bytes keep those that will be asked, for each becomes a file."""
+    numbers = list(enumerate(rows, start=1))
+    if limit is None or not isinstance(rows[0].get("image"), dict):
+        return numbers
+    by_label = sorted(numbers, key=lambda one: str(one[1].get("label")))
+    return sorted(thinned(by_label, limit), key=lambda one: one[0])
 
 
 def _item(fields: dict[str, Any], where: str) -> Item:
@@ -355,7 +366,8 @@ def _labelled(row: Row, where: str) -> dict[str, Any]:
         label = int(label)
     if label is None or label != label or not str(label).strip():
         raise InputError(f"{where}: it has no label (missing or NaN)")
-    said = _text(row, column, where)
+    image = row[column] if column == "image" else None
+    said = kept_image(image, where) if isinstance(image, dict) else _text(row, column, where)
     return {"image" if column == "image" else "text": said, "label": str(label), **_known(row)}
 
 

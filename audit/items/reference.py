@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from audit.errors import InputError, Unavailable
-from audit.items import passages
+from audit.items import passages, rehearsal
 from audit.view import Item, read_items
 
 __all__ = ["card_datasets", "hub_rows", "hub_texts", "is_local", "numbered", "read_reference"]
@@ -29,10 +30,11 @@ def read_reference(name: str, limit: int | None = None) -> list[Item]:
     Parameters
     ----------
     name : str
-        ``shipped:passages``; a file of items (.jsonl, .parquet); a .txt with a text a line, or paragraphs that blank
-        lines separate; a .csv or .tsv; or a Hub data set (``owner/name``, or ``owner/name:configuration``). Of these
-        two the column ``text`` is read, else the only one that holds words, or that holds more than twice the words of
-        any other, a row; the ids then say which.
+        ``shipped:passages`` or ``shipped:rehearsal``; a file of items (.jsonl, .parquet); a .txt with a text a line, or
+        paragraphs that blank lines separate; a .csv or .tsv; or a Hub data set (``owner/name``, or
+        ``owner/name:configuration``; ``@`` and a revision may follow). Of these two the column ``text`` is read, else
+        the only one that holds words, or that holds more than twice the words of any other, a row; the ids then say
+        which.
     limit : int, optional
         Texts that are taken from the Hub; what lies here is read whole.
 
@@ -46,6 +48,8 @@ def read_reference(name: str, limit: int | None = None) -> list[Item]:
     path = Path(name).expanduser()
     if name == SHIPPED:
         return list(passages())
+    if name == "shipped:rehearsal":
+        return list(rehearsal())
     if not is_local(name):
         return hub_texts(name, limit)
     if path.suffix in ITEMS:
@@ -75,7 +79,8 @@ def is_local(name: str) -> bool:
     """
     path = Path(name).expanduser()
     known = path.suffix in (*ITEMS, ".txt", *TABLES)
-    return known or path.exists() or re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*(:[\w.-]+)?", name) is None
+    hub = r"[\w-][\w.-]*/[\w-][\w.-]*(:[\w.-]+)?(@[\w.-]+)?"
+    return known or path.exists() or re.fullmatch(hub, name) is None
 
 
 def hub_texts(name: str, limit: int | None = None) -> list[Item]:
@@ -84,7 +89,7 @@ def hub_texts(name: str, limit: int | None = None) -> list[Item]:
     Parameters
     ----------
     name : str
-        Of the data set; its configuration may follow a colon.
+        Of the data set; its configuration may follow a colon, and a revision ``@``.
     limit : int, optional
         At most so many. Empty rows are passed over.
 
@@ -111,7 +116,7 @@ def hub_rows(name: str, split: str | None = None) -> Iterator[dict[str, Any]]:
     Parameters
     ----------
     name : str
-        Of the data set; its configuration may follow a colon.
+        Of the data set; its configuration may follow a colon, and a revision ``@``.
     split : str, optional
         Default: the first of validation, train and test that it has. Test splits are often published without answers.
 
@@ -127,13 +132,15 @@ def hub_rows(name: str, split: str | None = None) -> Iterator[dict[str, Any]]:
     from audit.models.source import hub_reachable
 
     datasets.disable_progress_bars()
-    repository, _, configuration = name.partition(":")
+    plain, _, revision = name.partition("@")
+    repository, _, configuration = plain.partition(":")
+    load = partial(datasets.load_dataset, revision=revision) if revision else datasets.load_dataset
     reachable = hub_reachable()
     try:
-        rows = datasets.load_dataset(repository, configuration or None, split=split, streaming=reachable)
+        rows = load(repository, configuration or None, split=split, streaming=reachable)
         if split is None:
             rows = rows[next((one for one in ("validation", "train", "test") if one in rows), next(iter(rows)))]
-        yield from rows
+        yield from _undecoded(rows)
     except Exception as error:  # noqa: BLE001 (scripts, schemas, transports: whatever it is, the rows are not there)
         if not reachable:
             raise Unavailable(
@@ -143,6 +150,16 @@ def hub_rows(name: str, split: str | None = None) -> Iterator[dict[str, Any]]:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         which = "its training split" if split == "train" else "its rows"
         raise InputError(f"{name}: the Hub did not give {which} ({reason})") from None
+
+
+def _undecoded(rows: Any) -> Any:
+    """Leave images as the bytes that they are; where one is wanted, `audit.items.task.images` keeps it as a file."""
+    import datasets
+
+    for column, feature in (getattr(rows, "features", None) or {}).items():
+        if isinstance(feature, datasets.Image):
+            rows = rows.cast_column(column, datasets.Image(decode=False))
+    return rows
 
 
 def card_datasets(folder: Path) -> list[str]:

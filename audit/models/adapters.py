@@ -10,7 +10,11 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
+from transformers import (
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
 from audit.errors import InputError
 from audit.models.network import Network, Words, graft, load_network
@@ -29,6 +33,8 @@ from audit.models.weights import (
 from audit.view import Kind
 
 __all__ = ["Adapted", "is_adapter", "load_adapter"]
+
+HEADS: dict[str, Any] = {"SEQ_CLS": AutoModelForSequenceClassification, "TOKEN_CLS": AutoModelForTokenClassification}
 
 
 def is_adapter(source: Source) -> bool:
@@ -78,11 +84,14 @@ def load_adapter(base: Source, adapted: Source, kind: Kind, dtype: Dtype = "floa
     base_labels: list[str] = []
     words: Words | None = None
     model: Any
-    if settings.get("task_type") == "SEQ_CLS" or (kind == "vision" and carried):
+    task = str(settings.get("task_type"))
+    if task in HEADS or (kind == "vision" and carried):
         labels = _labels(adapted, carried)
-        auto = AutoModelForImageClassification if kind == "vision" else AutoModelForSequenceClassification
+        auto = AutoModelForImageClassification if kind == "vision" else HEADS[task]
         model, missing = load_weights(auto, base, dtype, num_labels=len(labels), ignore_mismatched_sizes=True)
         refuse_made_up(base, {name for name in missing if not carried & set(name.split("."))})
+        if (adapted.folder / "config.json").is_file():
+            model.config.problem_type = load_config(adapted).problem_type
         base_labels = labels if not missing and labels_of(base) == labels else []
         words = load_network(base, kind, dtype).words if kind != "vision" else None
     else:
@@ -96,7 +105,8 @@ def load_adapter(base: Source, adapted: Source, kind: Kind, dtype: Dtype = "floa
         words = Words(graft(words.model, backbone))
     off = Network(backbone, classes=model if base_labels else None, words=words)
     if not peft.active_peft_config.is_prompt_learning:
-        on = Network(backbone, classes=peft if labels else None, words=words)
+        tags, classes = (peft, None) if task == "TOKEN_CLS" else (None, peft if labels else None)
+        on = Network(backbone, classes=classes, words=words, tags=tags)
         return Adapted(peft, off, on, base_labels, labels, grafted)
     if kind != "causal" or labels:
         raise InputError(

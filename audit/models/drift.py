@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
 from audit.errors import InputError
 from audit.models.adapters import is_adapter, load_adapter
+from audit.models.headed import is_head, read_head
+from audit.models.places import Place, is_embedding, places
+from audit.models.prompt import weightless
 from audit.models.source import Source, module_folders
 from audit.models.stored import HEAD, Tensors, read_tensor, stored_pair
 from audit.models.weights import first_line
@@ -58,12 +61,15 @@ def weight_drift(base: Source, adapted: Source, kind: Kind) -> list[WeightDrift]
     Both sides are compared as they are asked, in float32: what was kept of a base in bfloat16 is equal, whichever
     precision the adapted model was written in. Tensors that one side lacks (a new head) are left out; `unshared` names
     them. Rows of a table of embeddings that one side lacks are held against zeros. Whole numbers are no weights. A
-    prompt that was learnt lies beside the weights: all of them are the base's.
+    prompt that was learnt lies beside the weights: all of them are the base's. So does a head in a file of its own.
     """
-    pairs = _of_adapter(base, adapted, kind) if is_adapter(adapted) else _of_files(base, adapted)
+    if weightless(adapted):
+        pairs = _of_files(base, base)
+    else:
+        pairs = _of_adapter(base, adapted, kind) if is_adapter(adapted) else _of_files(base, adapted)
     moved = {name: _moved(name, before, after, adapted) for name, before, after in pairs}
-    layers: dict[_Place, list[_Moved]] = defaultdict(list)
-    for name, place in _places(moved, kind).items():
+    layers: dict[Place, list[_Moved]] = defaultdict(list)
+    for name, place in places(moved, kind).items():
         layers[place].append(moved[name])
     return [_record(place.name, layers[place]) for place in sorted(layers)]
 
@@ -73,11 +79,21 @@ def unshared(base: Source, adapted: Source) -> tuple[list[str], list[str]]:
 
     A tensor of another shape on each side is in both lists; what belongs to a head begins with ``head/``.
     """
+    heads = _head_tensors(adapted)
+    if weightless(adapted):
+        return [], heads
     ours, theirs = _sides(base, adapted)
     if is_adapter(adapted):
         return [], sorted(theirs.keys() - ours.keys())
     shared = set(_shared(ours, theirs))
-    return sorted(ours.keys() - shared), sorted(theirs.keys() - shared)
+    return sorted(ours.keys() - shared), sorted([*(theirs.keys() - shared), *heads])
+
+
+def _head_tensors(adapted: Source) -> list[str]:
+    if not is_head(adapted):
+        return []
+    layers = range(len(read_head(adapted).layers))
+    return [f"{HEAD}{number}.{part}" for number in layers for part in ("bias", "weight")]
 
 
 # --- one tensor, one layer --------------------------------------------------------------------------------------------
@@ -151,7 +167,7 @@ def _shared(ours: Tensors, theirs: Tensors) -> list[str]:
 
 
 def _alike(name: str, ours: tuple[int, ...], theirs: tuple[int, ...]) -> bool:
-    grown = len(ours) == len(theirs) == 2 and ours[1] == theirs[1] and _is_embedding(name)
+    grown = len(ours) == len(theirs) == 2 and ours[1] == theirs[1] and is_embedding(name)
     return ours == theirs or grown
 
 
@@ -220,57 +236,3 @@ def _merge(parts: Sequence[Any], adapted: Source) -> None:
                 part.merge()
     except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise NotMeasurable("weight drift", f"{adapted.id}: it cannot be merged ({first_line(error)})") from None
-
-
-# --- layers -----------------------------------------------------------------------------------------------------------
-
-
-class _Place(NamedTuple):
-    """Where a tensor belongs, in the order in which a model reads."""
-
-    tower: int
-    rank: int
-    numbers: tuple[int, ...]
-    name: str
-
-
-def _places(names: Collection[str], kind: Kind) -> dict[str, _Place]:
-    """Find the layer of every tensor: the first number in its name whose neighbours count from 0 without a gap."""
-    counted: dict[tuple[str, ...], set[int]] = defaultdict(set)
-    for name in names:
-        parts = name.split(".")
-        for place, part in enumerate(parts):
-            if part.isdigit():
-                counted[*parts[:place]].add(int(part))
-    lists = {begin for begin, numbers in counted.items() if numbers == set(range(len(numbers)))}
-    return {name: _place(name, lists, kind) for name in names}
-
-
-def _place(name: str, lists: set[tuple[str, ...]], kind: Kind) -> _Place:
-    said = {"vis": "vision ", "tex": "text "}.get(name[:3], "") if kind == "clip" else ""
-    tower = ("vision ", "text ", "").index(said)
-    if name.startswith(HEAD):
-        return _Place(tower, 4, (), f"{said}head")
-    parts = name.split(".")
-    for place, part in enumerate(parts):
-        if _is_embedding(part):
-            return _Place(tower, 0, (), f"{said}embeddings")
-        if "pooler" in part:
-            return _Place(tower, 2, (), f"{said}pooler")
-        if part.isdigit() and (*parts[:place],) in lists:
-            numbers = (int(part), *_within(parts[place + 1 :]))
-            return _Place(tower, 1, numbers, f"{said}layer {'.'.join(map(str, numbers))}")
-    return _Place(tower, 3, (), f"{said}other")
-
-
-def _within(behind: Sequence[str]) -> tuple[int, ...]:
-    """Return the layer within a stage, where what is numbered is a stage: ``stages.1.layers.2``, ``block.1.2``."""
-    if behind and behind[0].isdigit():
-        return (int(behind[0]),)
-    if len(behind) > 1 and behind[0].endswith(("layers", "blocks")) and behind[1].isdigit():
-        return (int(behind[1]),)
-    return ()
-
-
-def _is_embedding(name: str) -> bool:
-    return "embed" in name or bool({"wte", "wpe"} & set(name.split(".")))

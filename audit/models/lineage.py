@@ -10,6 +10,9 @@ from audit.models.source import resolve
 
 __all__ = ["base_of"]
 
+PAPERS = {"adapter_config.json": "base_model_name_or_path", "head.json": "base", "prompt.json": "base"}
+"""What names a base, and under which key."""
+
 
 def base_of(adapted: str, base: str | None = None) -> str:
     """Find the base of an adapted model, and refuse where its own papers disagree.
@@ -24,7 +27,7 @@ def base_of(adapted: str, base: str | None = None) -> str:
     Raises
     ------
     InputError
-        If nobody names a base, or two of user, ``adapter_config.json`` and card name different ones.
+        If nobody names a base, or two of user, card and the file of an adapter, a head or a prompt name different ones.
     """
     said = {"--base": base} if base else {}
     path = Path(adapted).expanduser()
@@ -53,14 +56,16 @@ def _named(folder: Path) -> dict[str, str]:
     from huggingface_hub import ModelCard
 
     said = {}
-    adapter, card = folder / "adapter_config.json", folder / "README.md"
-    if adapter.is_file():
+    card = folder / "README.md"
+    for file, key in PAPERS.items():
+        if not (folder / file).is_file():
+            continue
         try:
-            name = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+            name = json.loads((folder / file).read_text(encoding="utf-8")).get(key)
         except (ValueError, AttributeError):
-            raise InputError(f"{adapter}: not valid JSON") from None
+            raise InputError(f"{folder / file}: not valid JSON") from None
         if name:
-            said["adapter_config.json"] = str(name)
+            said[file] = str(name)
     if card.is_file():
         try:
             named = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict().get("base_model")

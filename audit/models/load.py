@@ -13,9 +13,12 @@ from audit.errors import InputError
 from audit.models.adapters import is_adapter, load_adapter
 from audit.models.ask import ModelView, Readout
 from audit.models.clip import ClipView, load_clip
+from audit.models.headed import HeadedView, TaskHead, cut, is_head, read_head
 from audit.models.network import Network, Words, graft, load_network
 from audit.models.pooling import longest_text, pooling_of, read_pooling
 from audit.models.preflight import Row, compare_models, compare_tokenizers
+from audit.models.prompt import is_prompt, read_prompt, weightless
+from audit.models.prompted import PromptedView
 from audit.models.source import Source
 from audit.models.text import TextView
 from audit.models.tokens import load_tokenizer
@@ -30,6 +33,14 @@ GRAFTED = Row(
     base="its own",
     adapted="none in its file",
     outcome="the base's head is asked on the adapted backbone",
+)
+
+
+SHARED = Row(
+    field="weights",
+    base="its own",
+    adapted="none in its files",
+    outcome="the base's network, bit for bit, answers for both sides",
 )
 
 
@@ -56,8 +67,16 @@ def load_base(source: Source, kind: Kind, readout: Readout | None = None, dtype:
     Raises
     ------
     InputError
-        If weights are missing, or the model is of another kind.
+        If weights are missing, the model is of another kind, or there is only what is asked of one.
     """
+    if is_prompt(source) or weightless(source):
+        raise InputError(f"{source.id}: a head or a prompt is no base by itself; name the base that it was made of")
+    if is_head(source):
+        return _headed(_backbone(source, kind, None, dtype), _head_of(source, kind))
+    return _backbone(source, kind, readout, dtype)
+
+
+def _backbone(source: Source, kind: Kind, readout: Readout | None, dtype: Dtype) -> ModelView:
     refuse_wrong_kind(source, load_config(source), kind)
     if kind == "vision":
         return ImageView(load_vision(source, dtype), source)
@@ -75,7 +94,8 @@ def load_pair(
     Parameters
     ----------
     base, adapted : Source
-        ``adapted`` is a full checkpoint or a PEFT adapter. An adapter shares the base's weights: one copy in memory.
+        ``adapted`` is a full checkpoint, a PEFT adapter, or a head or prompt in files of its own (with or without a
+        backbone). An adapter shares the base's weights, as does a head or prompt alone: one copy in memory.
     kind : {"encoder", "sentence_encoder", "causal", "vision", "clip"}
         Of the base. What was made of a causal base may be a classifier.
     readout : Readout, optional
@@ -86,12 +106,20 @@ def load_pair(
     Raises
     ------
     InputError
-        If configs or tokenizers differ in what an adaptation cannot explain, weights are missing, or the adapter
-        changes the base's own weights.
+        If configs or tokenizers differ in what an adaptation cannot explain, weights are missing, the adapter
+        changes the base's own weights, or head or prompt was made for another base.
     """
     refuse_wrong_kind(base, load_config(base), kind)
+    if is_prompt(adapted):
+        return _prompted_pair(base, adapted, kind, dtype)
+    if is_head(adapted):
+        return _headed_pair(base, adapted, kind, readout, dtype)
     if is_adapter(adapted):
         return _adapter_pair(base, adapted, kind, readout, dtype)
+    return _checkpoint_pair(base, adapted, kind, readout, dtype)
+
+
+def _checkpoint_pair(base: Source, adapted: Source, kind: Kind, readout: Readout | None, dtype: Dtype) -> Pair:
     config = load_config(adapted)
     classifier = any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
     if not (kind == "causal" and classifier):
@@ -123,6 +151,52 @@ def load_pair(
 def _beside(base: Source, adapted: Source) -> str:
     """Name an adapted side: what it borrows from its base (tokenizer, head, pooling) is part of its answers."""
     return adapted.sha256 if adapted.sha256 == base.sha256 else f"{adapted.sha256}@{base.sha256}"
+
+
+def _headed_pair(base: Source, adapted: Source, kind: Kind, readout: Readout | None, dtype: Dtype) -> Pair:
+    """Put a head on its own backbone or on the base's; a causal base is then no judge of labels by what it writes."""
+    head, asked = _head_of(adapted, kind), None if kind == "causal" else readout
+    pair = _under(base, adapted, kind, asked, dtype, head.base, head.sha256)
+    return replace(pair, adapted=_headed(pair.adapted, head))
+
+
+def _prompted_pair(base: Source, adapted: Source, kind: Kind, dtype: Dtype) -> Pair:
+    """Ask both sides the same prompt, the base without examples and calibration."""
+    prompt = read_prompt(adapted)
+    if prompt.kind != kind:
+        raise InputError(f"{adapted.id}: a prompt for a base of kind {prompt.kind!r}, not {kind!r}")
+    asked = prompt.readout if kind == "clip" else None
+    pair = _under(base, adapted, kind, asked, dtype, prompt.base, prompt.base_sha256)
+    said = f"{len(prompt.examples)} examples, {'calibrated' if prompt.prior else 'not calibrated'}"
+    how = "the same prompt on both sides, as the recipe says"
+    row = Row(field="prompt", base="no examples, not calibrated", adapted=said, outcome=how)
+    return Pair(PromptedView(pair.base, prompt.bare), PromptedView(pair.adapted, prompt), [*pair.preflight, row])
+
+
+def _under(
+    base: Source, adapted: Source, kind: Kind, readout: Readout | None, dtype: Dtype, named: str, sha256: str
+) -> Pair:
+    """Load what is under a head or a prompt: a checkpoint beside it, or the base, once for both sides."""
+    if not weightless(adapted):
+        return _checkpoint_pair(base, adapted, kind, readout, dtype)
+    if sha256 != base.sha256:
+        raise InputError(
+            f"{adapted.id}: it was made for the base {named} (its files hash to {sha256[:12]}…), not for {base.id} "
+            f"({base.sha256[:12]}…); name that base, or make it again"
+        )
+    view = _backbone(base, kind, readout, dtype)
+    return Pair(view, view, [SHARED])
+
+
+def _head_of(source: Source, kind: Kind) -> TaskHead:
+    head = read_head(source)
+    if head.kind != kind:
+        raise InputError(f"{source.id}: a head for a base of kind {head.kind!r}, not {kind!r}")
+    return head
+
+
+def _headed(view: ModelView, head: TaskHead) -> HeadedView:
+    return HeadedView(view, head, cut(view, head.max_length))
 
 
 def _adapter_pair(base: Source, adapted: Source, kind: Kind, readout: Readout | None, dtype: Dtype) -> Pair:

@@ -9,7 +9,13 @@ from typing import Any
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
 from audit.models.batch import padded
 from audit.models.source import Source
@@ -167,17 +173,20 @@ class Network:
         The model with its trained classification head; None where there is none.
     words : Words or None
         Its language-model head, masked or causal.
+    tags
+        The model with its trained head for the tags of tokens; None where there is none.
     """
 
     backbone: Any
     classes: Any = None
     words: Words | None = None
+    tags: Any = None
 
     @property
     def model(self) -> Any:
         """The most that there is: a whole model with a head, else the backbone."""
-        if self.classes is not None:
-            return self.classes
+        if self.classes is not None or self.tags is not None:
+            return self.tags if self.classes is None else self.classes
         return self.words.model if self.words is not None else self.backbone
 
 
@@ -194,6 +203,10 @@ def load_network(source: Source, kind: Kind, dtype: Dtype = "float32") -> Networ
         model, missing = load_weights(AutoModelForSequenceClassification, source, dtype)
         refuse_made_up(source, missing)
         return Network(model.base_model, classes=model)
+    if name.endswith("ForTokenClassification"):
+        model, missing = load_weights(AutoModelForTokenClassification, source, dtype)
+        refuse_made_up(source, missing)
+        return Network(model.base_model, tags=model)
     if kind == "causal":
         model, missing = load_weights(AutoModelForCausalLM, source, dtype)
         refuse_made_up(source, missing)

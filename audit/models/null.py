@@ -12,6 +12,7 @@ import torch
 
 from audit.models.ask import ModelView, Readout
 from audit.models.clip import ClipView
+from audit.models.headed import HeadedView
 from audit.models.load import load_base
 from audit.models.source import Source
 from audit.models.text import TextView
@@ -71,6 +72,8 @@ def null_copies(
 
 def _model(view: ModelView) -> Any:
     """All that a view asks."""
+    if isinstance(view, HeadedView):
+        return _model(view.view)
     assert isinstance(view, (TextView, ImageView, ClipView))
     return view._network.model if isinstance(view, TextView) else view.model
 
@@ -78,7 +81,8 @@ def _model(view: ModelView) -> Any:
 def _empty(view: ModelView, model: torch.nn.Module) -> None:
     """Give the memory back, though whoever drew the copy may still hold it, and let it answer nothing more."""
     model.to("meta")
-    view._switched = _passed
+    for one in (view, view.view, view.reader) if isinstance(view, HeadedView) else (view,):
+        one._switched = _passed
 
 
 def _passed() -> AbstractContextManager[Any]:

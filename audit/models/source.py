@@ -16,6 +16,7 @@ from audit.errors import InputError, Unavailable
 
 __all__ = ["Source", "cache_folder", "file_hashes", "hub_reachable", "module_folders", "resolve"]
 
+RECORDS = ("adaptation.json", "result.json")
 WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*"]
 
 
@@ -74,7 +75,7 @@ def resolve(name: str, revision: str | None = None, gguf_file: str | None = None
     files = file_hashes(folder)
     if not weights:
         return Source(name, commit, folder, files, _license(folder))
-    if not any(_is_weights(file) for file in files):
+    if not any(_is_weights(file) for file in files) and "prompt.json" not in files:
         raise InputError(f"{name}: no safetensors weights in it; other formats are not loaded")
     _check_safetensors(folder, files)
     return Source(name, commit, folder, files, _license(folder))
@@ -154,11 +155,11 @@ def module_folders(folder: Path) -> list[str]:
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
-    """Hash the files of a folder that decide what a model answers: {name: sha256}."""
+    """Hash the files of a folder that decide what a model answers: {name: sha256}; records of a run do not."""
     wanted = {".safetensors", ".json", ".txt", ".model", ".jinja", ".gguf"}
     inner = [folder / name for name in module_folders(folder) if (folder / name).is_dir()]
     places = [file for place in (folder, *inner) for file in sorted(place.iterdir())]
-    files = [file for file in places if file.suffix in wanted and file.is_file()]
+    files = [file for file in places if file.suffix in wanted and file.name not in RECORDS and file.is_file()]
     return {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
 
 

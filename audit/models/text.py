@@ -19,6 +19,7 @@ from audit.models.along import KEPT, LastRead, Read, filled, read_along, sketche
 from audit.models.ask import ModelView, Readout, softmax
 from audit.models.embed import Pool, class_logits, layer_means, pooled, token_means
 from audit.models.network import Network, Words, minds_padding, stretches
+from audit.models.outputs import shares
 from audit.models.pieces import broken_tokens
 from audit.models.sample import write_texts
 from audit.models.score import (
@@ -29,8 +30,10 @@ from audit.models.score import (
     windowed,
     windows,
 )
+from audit.models.tagging import first_pieces, tag_probabilities
 from audit.models.tokens import context, continuation, pad_token, tokenizer_hash
 from audit.models.turns import ended_turns
+from audit.models.weights import class_names
 from audit.view import Item, Kind, NotMeasurable, answer_texts
 
 __all__ = ["DoesNotFit", "TextView"]
@@ -92,6 +95,8 @@ class TextView(ModelView):
         self._pad = pad_token(model, tokenizer)
         if network.classes is not None:
             self._pad = pad_token(network.classes, tokenizer)
+        if network.tags is not None:
+            self._pad, labels = pad_token(network.tags, tokenizer), labels or class_names(network.tags.config)
         self._context = min(context(model, tokenizer), longest or 10**9) - reserved
         self._alike: bool | None = None  # whether only texts of one length may share a batch, once that is known
         self._broken: frozenset[int] | None = None  # tokens that stand for no whole character, once that is asked
@@ -121,6 +126,8 @@ class TextView(ModelView):
             self._broken = broken_tokens(self._tokenizer) if self._broken is None else self._broken
             counts = [sum(token in self._broken for token in ids) for ids in self._running(question, items)]
             return np.array(counts, dtype=np.float64)
+        if question == "tag_probabilities":
+            self._longest = max((len((item.text or "").split(" ")) for item in items), default=0)
         if question == "next_tokens":
             self._longest = max(map(len, self._ids([item.text or "" for item in items], special=False)), default=0)
         return super().ask(question, items)
@@ -128,6 +135,8 @@ class TextView(ModelView):
     def _answer(self, question: str, items: Sequence[Item]) -> Array:
         if question in ("probabilities", "logits"):
             return self._classes(question, items)
+        if question == "tag_probabilities":
+            return self._tags(question, items)
         if question in ("embedding", "layer_means"):
             return answer_texts(question, items, lambda texts: self._features(question, texts, items))
         if self.kind == "causal":
@@ -211,21 +220,29 @@ class TextView(ModelView):
         return pooled(backbone, sequences, self._pad, self._pool, self.progress, alike=bool(self._alike))
 
     def _classes(self, question: str, items: Sequence[Item]) -> Array:
-        if not self.labels:
+        if not self.labels or (self._readout is None and self._network.classes is None):
             raise NotMeasurable(question, "this model has no trained classification head")
         return answer_texts(question, items, lambda texts: self._classify(question, texts, items))
+
+    def _tags(self, question: str, items: Sequence[Item]) -> Array:
+        model = self._network.tags
+        if model is None:
+            raise NotMeasurable(question, "this model has no trained head for tags of tokens")
+        read = first_pieces(self._tokenizer, [_need(item.text, item, question) for item in items], self._context)
+        self._look_at_padding(read[0][0])
+        return tag_probabilities(model, read, self._longest, self._pad, self.progress, alike=bool(self._alike))
 
     def _classify(self, question: str, texts: list[str], items: Sequence[Item]) -> Array:
         if self._readout is None:
             read = self._read(question, texts, items)
             logits = class_logits(self._network.classes, read, self._pad, self.progress, alike=bool(self._alike))
-        else:
-            before, after = self._readout.prompt.split("{text}")
-            endings = [continuation(self._tokenizer, self._readout.completion(label)) for label in self.labels]
-            long = next((n for n, ids in enumerate(endings) if not self._fits(ids)), None)
-            if long is not None:
-                raise NotMeasurable(question, f"the label {self.labels[long]!r} has {len(endings[long])} tokens")
-            logits = self._complete(question, [before + text + after for text in texts], [endings] * len(texts))
+            return logits if question == "logits" else shares(logits, self._network.classes.config)
+        before, after = self._readout.prompt.split("{text}")
+        endings = [continuation(self._tokenizer, self._readout.completion(label)) for label in self.labels]
+        long = next((n for n, ids in enumerate(endings) if not self._fits(ids)), None)
+        if long is not None:
+            raise NotMeasurable(question, f"the label {self.labels[long]!r} has {len(endings[long])} tokens")
+        logits = self._complete(question, [before + text + after for text in texts], [endings] * len(texts))
         return logits if question == "logits" else softmax(logits)
 
     # --- tokens ---

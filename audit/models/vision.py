@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from transformers import AutoModel, AutoModelForImageClassification
 
 from audit.errors import InputError
-from audit.models.ask import ModelView, softmax
+from audit.models.ask import ModelView
 from audit.models.images import image_rows, load_processor
 from audit.models.network import Network
+from audit.models.outputs import shares
 from audit.models.source import Source
 from audit.models.weights import Dtype, labels_of, load_config, load_weights, refuse_made_up
 from audit.view import Item, NotMeasurable
@@ -96,7 +97,7 @@ class ImageView(ModelView):
             if not self.labels:
                 raise NotMeasurable(question, "this model has no trained classification head")
             logits = self._rows(question, items, lambda pixels: self._network.classes(pixel_values=pixels).logits)
-            return logits if question == "logits" else softmax(logits)
+            return logits if question == "logits" else shares(logits, self._network.classes.config)
         if question == "embedding":
             return self._rows(
                 question, items, lambda pixels: _means(self._network.backbone(pixel_values=pixels).last_hidden_state)

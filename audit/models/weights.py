@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from transformers import AutoConfig
@@ -123,7 +123,11 @@ def class_names(config: Any) -> list[str]:
 
 def model_kind(folder: Path) -> Kind:
     """Tell what sort of model a folder holds, from its own files; an adapter without a config is judged by its task."""
-    adapter, config = folder / "adapter_config.json", folder / "config.json"
+    adapter, config, head = folder / "adapter_config.json", folder / "config.json", folder / "head.json"
+    said = read_json(head) if head.is_file() else None
+    if isinstance(said, dict) and said.get("kind") in get_args(Kind):
+        own: Kind = said["kind"]
+        return own
     if (folder / "modules.json").is_file():
         return "sentence_encoder"
     if adapter.is_file():

@@ -21,6 +21,7 @@ from audit.publish.forgetting import (
     weights_sentence,
 )
 from audit.publish.origin import checkpoints, origin_sentences
+from audit.publish.task import task_sentence
 from audit.publish.text import number, plain
 from audit.publish.transfer import headlines, needed_sentence, saving_sentence, transfer_sentence
 from audit.publish.undecided import undecided
@@ -54,12 +55,24 @@ def render(report: Report) -> str:
         strength=strength_sentence(report.curve) if report.curve else "",
         strengths=strength_table(report.curve),
         savings=headlines(report.savings),
-        majority=next((arm.task for arm in report.arms if arm.name == "majority_class"), None),
+        task=task_sentence(report),
         base_model=report.base.id if re.fullmatch(r"[\w.-]+/[\w.-]+", report.base.id) else None,
         license=report.base.license if re.fullmatch(r"[A-Za-z0-9.+-]+", report.base.license or "") else None,
-        library="peft" if report.adapted.method == "peft" else "transformers",
-        pipeline="text-generation" if report.base.kind == "causal" else "text-classification",
+        library="peft" if "adapter_config.json" in report.adapted.files else "transformers",
+        pipeline=_pipeline(report),
     )
+
+
+def _pipeline(report: Report) -> str:
+    """Name what the adapted model does, as the Hub calls it."""
+    metric = report.task.metric if report.task else ""
+    if metric in ("entity_f1", "token_accuracy"):
+        return "token-classification"
+    if report.base.kind == "causal":
+        return "text-generation"
+    if report.base.kind == "clip":
+        return "zero-shot-image-classification"
+    return "image-classification" if report.base.kind == "vision" else "text-classification"
 
 
 def _split(findings: Sequence[Finding], audit: str) -> tuple[list[Finding], list[Finding]]:

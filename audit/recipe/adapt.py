@@ -34,10 +34,13 @@ class Protect(Table):
         Strength of half the squared distance of the weights from the base's (Li et al., ICML 2018).
     ``ewc``
         The same, each weight weighed by its Fisher information on the items (Kirkpatrick et al., PNAS 2017), of mean 1.
+        Neither holds anything under ``peft``, which leaves the base's weights as they are.
     ``kl``
-        Strength of the divergence of what it says on the items from what the base says, at ``temperature``.
+        Strength of the divergence of what it says on the items from what the base says, at ``temperature``: of tokens,
+        of a base without a language-model head of its classes, else of which other item is nearest.
     ``replay``
-        Share of every batch that rehearses the items.
+        Share of every batch that is items, learnt as the base once learnt such; of a base without a language-model
+        head, their vectors are kept where they were.
     ``wise``
         Strength between base (0) and trained model (1) that is kept in the end (Wortsman et al., CVPR 2022).
     ``stop``
@@ -78,7 +81,8 @@ class Prompt(Table):
 class Head(Table):
     """A logistic (or ridge) head on remembered features of the frozen base; more ``regularisation``, smaller weights.
 
-    ``hidden`` are widths of hidden layers between features and classes: a small network in place of a linear head.
+    ``hidden`` are widths of hidden layers between features and classes: a small network in place of a linear head,
+    whose loss is summed over the items, so that the same ``regularisation`` weighs less the more there are.
     """
 
     method: Literal["head"]

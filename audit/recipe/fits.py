@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.recipe.adapt import GRADIENT, Adapt, Domain, LpFt, Peft, Prompt
+from audit.recipe.adapt import GRADIENT, Adapt, Domain, Gradient, LpFt, Peft, Prompt
 from audit.recipe.audits import Audits
 from audit.recipe.task import SLOTS, Task, TaskType
 from audit.view import Kind
@@ -39,6 +39,10 @@ def misfit(kind: Kind | None, task: Task, adapt: Adapt | None, domain: Domain | 
     unfilled = next((slot for slot in SLOTS[kind] if task.prompt and task.prompt.count(slot) != 1), None)
     if unfilled:
         return f"[task] prompt = {task.prompt!r}: for a base of kind {kind!r} it holds {unfilled} exactly once"
+    if task.image is not None and kind not in IMAGES:
+        return (
+            f"[task] image = {task.image!r}: a base of kind {kind!r} reads texts; leave it out, or choose another base"
+        )
     if kind in IMAGES:
         if audits.gap is not None:
             return f"[audit.gap] compares texts; a base of kind {kind!r} reads images"
@@ -49,16 +53,41 @@ def misfit(kind: Kind | None, task: Task, adapt: Adapt | None, domain: Domain | 
     if adapt is None:
         return None
     if isinstance(adapt, Prompt):
+        if audits.bias is not None and audits.bias.origin:
+            return "[audit.bias] origin = true: 'prompt' trains nothing, so no arm tells where a disparity came from"
         if kind == "vision":
             return "[adapt] method = 'prompt': a base of kind 'vision' reads no prompt; choose from head, full, peft"
+        if adapt.shots and kind in ("clip", "sentence_encoder"):
+            return f"[adapt] shots = {adapt.shots}: a base of kind {kind!r} compares with names and reads no examples"
         if task.type != "single_label":
             return f"[adapt] method = 'prompt': it chooses one of the labels; the task is of type {task.type!r}"
     if kind == "causal" and isinstance(adapt, LpFt):
         return "[adapt] method = 'lp_ft': a causal base has no head to begin with; choose from full, peft"
     if isinstance(adapt, Peft) and kind in ("clip", "sentence_encoder"):
         return f"[adapt] method = 'peft': not for a base of kind {kind!r} yet; choose from head, full, partial, lp_ft"
+    if audits.transfer is not None and audits.transfer.fine_tune and (domain or isinstance(adapt, Prompt)):
+        return "[audit.transfer] fine_tune = true: not with [domain] or 'prompt', which train no control alike"
+    if isinstance(adapt, GRADIENT) and (wrong := _unprotected(kind, adapt)):
+        return wrong
     if task.type in ("tokens", "completion") and not isinstance(adapt, GRADIENT):
         return f"[adapt] method = {adapt.method!r}: a task of type {task.type!r} is trained by full, partial or peft"
     if task.type == "tokens" and isinstance(adapt, LpFt):
         return "[adapt] method = 'lp_ft': its first step fits a head to whole texts; the task is of type 'tokens'"
+    return None
+
+
+def _unprotected(kind: Kind, adapt: Gradient) -> str | None:
+    """Say which protection cannot hold what this method trains."""
+    asked = adapt.protect
+    if isinstance(adapt, Peft):
+        pulled = next((name for name in ("l2sp", "ewc") if getattr(asked, name)), None)
+        if pulled is not None:
+            return (
+                f"[adapt.protect] {pulled}: it holds weights near the base's, and method = 'peft' leaves those as they "
+                "are; choose from kl, replay, wise, stop"
+            )
+        if asked.wise < 1 and adapt.tuner.upper() != "LORA":
+            return f"[adapt.protect] wise = {asked.wise:g}: of all tuners only LORA is weakened, not {adapt.tuner!r}"
+    if kind in IMAGES and asked.reads and asked.items.startswith("shipped:"):
+        return f"[adapt.protect] items = {asked.items!r}: these are texts; a base of kind {kind!r} reads images"
     return None

@@ -135,6 +135,10 @@ def _explain(error: ValidationError, data: dict[str, Any]) -> str:
     found = value.get(key) if isinstance(value, dict) else value
     if isinstance(found, dict):  # a whole table does not go together
         return f"[{'.'.join([*tables, key])}] {message}"
+    if kind in ("model_type", "model_attributes_type"):
+        return f"{table}{key} = {found!r}: expected a table, [{'.'.join([*tables, key])}]"
+    if kind == "tuple_type":
+        return f"{table}{key} = {found!r}: expected a list"
     if kind == "literal_error":
         expected = [part.strip(" '") for part in first["ctx"]["expected"].replace(" or ", ",").split(",")]
         found = first["input"]

@@ -45,6 +45,9 @@ class Recipe(Table):
 
     @model_validator(mode="after")
     def _whole(self) -> Recipe:
+        wrong = misfit(self.kind, self.task, self.adapt, self.domain, self.audit)
+        if wrong:
+            raise ValueError(wrong)
         bias, forgetting = self.audit.bias, self.audit.forgetting
         if bias is not None and bias.label is not None and bias.label not in self.task.names:
             raise ValueError(f"[audit.bias] label = {bias.label!r} is none of the labels {', '.join(self.task.names)}")
@@ -59,9 +62,6 @@ class Recipe(Table):
                     f"[audit.bias] origin = true is a claim about the recipe: [adapt] seeds needs {wanted_seeds} for "
                     f"{self.adapt.method!r}, not {len(self.adapt.seeds)}"
                 )
-        wrong = misfit(self.kind, self.task, self.adapt, self.domain, self.audit)
-        if wrong:
-            raise ValueError(wrong)
         return self
 
     @property

@@ -17,6 +17,7 @@ from audit.stats.disparity import (
 )
 from audit.stats.family import false_discovery_level, holm, simultaneous_level
 from audit.stats.intervals import mcnemar, mean_interval, newcombe, proportion_interval, tango
+from audit.stats.jackknife import pseudo_values
 from audit.stats.paired import Compared, Comparison, compare, decide, over_seeds, true_flips
 from audit.stats.permutation import deal_clusters, permutation_p, sign_flip_p
 from audit.stats.plan import clusters_needed, discordant_needed, minimum_detectable
@@ -54,6 +55,7 @@ __all__ = [
     "over_seeds",
     "permutation_p",
     "proportion_interval",
+    "pseudo_values",
     "rng_from",
     "sign_flip_p",
     "signed_contrasts",

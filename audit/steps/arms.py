@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from audit.adapt import adapt
 from audit.adapt.control import drawn, group_silent, random_twin
+from audit.adapt.plan import Plan
 from audit.audits import Question
 from audit.audits.bias import Arms, attribute, column_of
 from audit.job import Job
@@ -23,6 +24,7 @@ from audit.probe import ProbedView
 from audit.recipe import Head
 from audit.report import Arm as ArmRecord
 from audit.steps.bias import classified, pair_sets
+from audit.steps.domain import start_of
 from audit.steps.task import right
 from audit.steps.written import Evidence, finish
 from audit.view import View
@@ -50,6 +52,15 @@ UNSPOKEN = (
     "Origins: not told for {columns}: no lexicon that [audit.bias.groups] names for it changes any training text, so "
     "what came with the base cannot be told from what the data brought."
 )
+RECIPE = (
+    "Origins are claims about the recipe, over {count} trainings of every arm; what one of its checkpoints shows may "
+    "differ."
+)
+DOMAIN = (
+    "Origins: every arm was pretrained on the domain as the base is, random initial weights too; in group-silent arms "
+    "its texts were silenced like the training texts, so that what they bring is not booked as inherited."
+)
+GENERAL = "Origins: in group-silent arms the items of [adapt.protect] were silenced, too."
 NOTHING = (
     "Where a disparity came from was not measured: the recipe asks nothing signed whose groups a lexicon speaks of."
 )
@@ -84,7 +95,8 @@ def arm(job: Job, name: Arm, seed: int, trained: Path | None = None) -> Callable
             items = group_silent(job.data.train, job.axes)[0] if name in ("silent", "floor") else job.data.train
             if isinstance(job.recipe.adapt, Head):
                 items = drawn(items, seed)
-            adapt(replace(job.plan, base=base), items, seed, model, progress=job.tell)
+            plan = _plan(job, base, seed, folder / "start", silent=name in ("silent", "floor"))
+            adapt(plan, items, seed, model, progress=job.tell)
         source = Source(f"{called} (seed {seed})", None, model, file_hashes(model), base.license)
         view = job.beside(source, base).adapted
         evidence = Evidence(seed)
@@ -93,10 +105,16 @@ def arm(job: Job, name: Arm, seed: int, trained: Path | None = None) -> Callable
         evidence.write(folder)
         record = ArmRecord(name=called, seed=seed, sha256=source.sha256, task=float(right(view, job.data.test).mean()))
         (folder / "arm.json").write_text(record.model_dump_json())
-        for scratch in ("twin", "model"):
+        for scratch in ("twin", "start", "model"):
             shutil.rmtree(folder / scratch, ignore_errors=True)
 
     return work
+
+
+def _plan(job: Job, base: Source, seed: int, start: Path, *, silent: bool) -> Plan:
+    """All that the recipe does to its base, done to what stands in its place; silent, in no text that it brings."""
+    general = group_silent(job.plan.general, job.axes)[0] if silent else job.plan.general
+    return replace(job.plan, base=base, general=general, start=start_of(job, base, seed, start, silent=silent))
 
 
 def _signed(job: Job, view: View) -> list[Question]:
@@ -146,6 +164,12 @@ def origin(job: Job, folder: Path, arms: Mapping[Arm, Sequence[Path]]) -> None:
     constant = max(Counter(item.label for item in job.data.test).values()) / len(job.data.test)
     found = attribute(family, seeds=job.recipe.adapt.seeds, accuracy=accuracy, majority=constant)
     limits = [CAVEAT.format(changed=group_silent(job.data.train, job.axes)[1], total=len(job.data.train))]
+    if found:
+        limits.append(RECIPE.format(count=len(job.recipe.adapt.seeds)))
+    if job.recipe.domain is not None:
+        limits.append(DOMAIN)
+    if job.plan.general:
+        limits.append(GENERAL)
     if found and not found[0].capable:
         limits.append(TOO_WEAK.format(reached=min(accuracy["floor"], accuracy["random"]), majority=constant))
     if isinstance(job.recipe.adapt, Head):

@@ -72,20 +72,22 @@ def _asked(job: Job, adapted: View, floor: Sequence[dict[str, Any]], keep: Keep 
 def _probes(job: Job) -> list[Probe]:
     wanted = job.recipe.audit.forgetting
     assert wanted is not None
-    if job.kind in ("vision", "clip"):
-        return probes_of(job.kind, job.packs, wanted)
     inside = _inside(job)
     return probes_of(job.kind, job.packs, wanted, inside, _prompts(job, inside) if job.kind == "causal" else ())
 
 
 def _inside(job: Job) -> list[Item]:
-    """The task's own test texts."""
+    """The task's own test items, where this base reads them."""
     assert job.recipe.audit.forgetting is not None
+    if job.kind in ("vision", "clip") and not job.images:
+        return []
     return thinned(job.data.test, min(INSIDE, job.recipe.audit.forgetting.limit or INSIDE))
 
 
 def _prompts(job: Job, items: Sequence[Item]) -> list[Item]:
-    """Texts as a causal model is asked for their class: a prompt, and the labels behind it."""
+    """Texts as a causal model is asked for their class: a prompt, and the labels behind it (or the target text)."""
+    if job.recipe.task.type == "completion":
+        return [Item(id=item.id, cluster=item.cluster, prompt=item.text, options=(item.label or "",)) for item in items]
     options = tuple(job.readout.completion(label) for label in job.readout.labels)
     return [
         Item(
@@ -159,8 +161,8 @@ def _features(job: Job) -> tuple[list[FeatureDrift], list[str]]:
     found: list[FeatureDrift] = []
     try:
         found += feature_drift(base, adapted, thinned(job.packs.general, DRIFT), "general")
-        if job.kind not in ("vision", "clip"):
-            found += feature_drift(base, adapted, thinned(_inside(job), DRIFT), "in domain")
+        if inside := _inside(job):
+            found += feature_drift(base, adapted, thinned(inside, DRIFT), "in domain")
     except NotMeasurable as reason:
         return found, [f"How far the features moved was not measured: {reason}."]
     return found, []

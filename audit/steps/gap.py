@@ -55,7 +55,8 @@ def gap(job: Job, folder: Path) -> None:
     evidence.write(folder)
     if found.drivers is not None:
         found.drivers.to_parquet(folder / "drivers.parquet", index=False)
-    fits, without = _label_fit(job.remembered(view), task)
+    labelled = job.recipe.task.type == "single_label"
+    fits, without = _label_fit(job.remembered(view), task) if labelled else ([], [])
     scales = [one.model_dump(mode="json") for one in (*found.scales, *fits)]
     return finish(folder, found.findings, [*found.limits, *without], scales=scales)
 

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from audit.finding import Finding
+from audit.items.overlap import overlap_limits
 from audit.job import Job
 from audit.models.ranks import agreed, leads
 from audit.models.weights import accelerator
@@ -70,11 +71,11 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
     one_checkpoint = (
         f"Findings are about one checkpoint (seed {seeds[0]})" if seeds else "Findings are about this one checkpoint"
     )
-    limits = [limit for result in results for limit in result["limits"]]
+    limits = [*overlap_limits(job.overlap), *(limit for result in results for limit in result["limits"])]
     limits += [
         f"{one_checkpoint}, not about what the recipe does on average.",
     ]
-    if job.kind in ("vision", "clip"):
+    if job.kind in ("vision", "clip") and not job.images:
         limits.append(
             "Bias, domain gap, transfer and task were not measured: they ask texts, and this base reads images."
         )
@@ -118,6 +119,7 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
             hardware=_hardware(),
             data=[{"name": job.data.source, "train": len(job.data.train), "test": len(job.data.test),
                    "fingerprint": job.data.fingerprint}],
+            overlap=[*job.overlap, *_all(results, "overlap")],
         ),
         limits=limits,
     )  # fmt: skip
@@ -162,6 +164,10 @@ def _write(report: Report, out: Path, stages: Sequence[Path], policy: str) -> No
         words = stage / "drivers.parquet"
         if words.is_file() and policy == "full":
             write_atomically(drivers, words.read_bytes())
+    curves = sorted(out.glob("models/*seed-*/curve.parquet"))
+    if curves and policy != "none":
+        told = pd.concat([pd.read_parquet(path).assign(model=path.parent.name) for path in curves], ignore_index=True)
+        write_atomically(folder / "training.parquet", told.to_parquet(index=False))
     report.save(out / "report.json")
     write_atomically(out / "card.md", render(report).encode())
 

@@ -14,9 +14,8 @@ from audit.job import Job
 from audit.models.source import Source, file_hashes
 from audit.probe import ProbedView
 from audit.retention import Strength
-from audit.stats import compare
 from audit.steps.forgetting import judged
-from audit.steps.task import right
+from audit.steps.task import performance
 from audit.steps.written import Evidence, finish
 from audit.view import NotMeasurable, View
 
@@ -63,8 +62,9 @@ def strength(job: Job, folder: Path, points: Mapping[float, Path]) -> None:
 def _point(job: Job, alpha: float, folder: Path) -> Strength:
     """Ask the task, paired with the base as the report asks it, and every probe."""
     assert job.adapted is not None
-    base, own = job.classifiers
+    classes = job.recipe.task.type in ("single_label", "multi_label")
     view: View = job.pair.adapted
+    own = job.classifiers[1] if classes else view
     if alpha < 1:
         path = soften(job.base, job.adapted, alpha, folder / "model")
         softened = Source(f"{job.adapted.id} at {alpha:g}", None, path, file_hashes(path), job.adapted.license)
@@ -72,18 +72,17 @@ def _point(job: Job, alpha: float, folder: Path) -> Strength:
         asked.progress = job.tell
         view = asked
         own = _probed(job, view, own) if isinstance(own, ProbedView) else view
-    items = job.data.test
-    scores = right(base, items), right(own, items)
-    compared = compare(*scores, [item.cluster for item in items])
+    scored, _ = performance(job, own)
+    if scored.change is None:
+        raise NotMeasurable("strength", "the base has no score in the task that a gain could be over")
     evidence = Evidence(job.seed)
-    evidence.keep_arm("adapted", f"task/{job.recipe.task.metric}", items, scores[1])
+    evidence.keep_arm("adapted", f"task/{job.recipe.task.measure}", job.data.test, scored.scores[-1])
     evidence.write(folder)
     found = judged(job, view)
-    return Strength(
-        alpha=alpha, task=compared.adapted, gain=compared.change, findings=found.findings, broken=found.broken
-    )
+    return Strength(alpha=alpha, task=scored.adapted, gain=scored.change, findings=found.findings, broken=found.broken)
 
 
 def _probed(job: Job, view: View, like: ProbedView) -> ProbedView:
     """Read the task's labels from features, by a probe fitted to the texts of the adapted model's own probe."""
-    return ProbedView(job.remembered(view), group_silent(job.data.train, job.axes)[0], like.labels)
+    silenced = group_silent(job.data.train, job.axes)[0]
+    return ProbedView(job.remembered(view), silenced, like.labels, several=job.recipe.task.type == "multi_label")

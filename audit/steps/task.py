@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audit.adapt import adapt
+from audit.finding import Estimate
+from audit.items.task.labels import unseen
 from audit.job import Job
 from audit.models.source import Source, file_hashes
 from audit.report import Arm, Task
-from audit.stats import compare
+from audit.stats import over_seeds
+from audit.steps.answers import QUESTIONS, answers, as_asked, asked_how, base_answers, constant, truth
+from audit.steps.domain import domain_folder, pretrained
 from audit.steps.written import Evidence, finish
 from audit.view import Item, NotMeasurable, View
 
-__all__ = ["adaptation", "right", "task"]
+if TYPE_CHECKING:
+    from audit.metrics import Measured
+
+__all__ = ["adaptation", "performance", "right", "task"]
 
 Array = NDArray[np.float64]
+SEEDS = 3  # the fewest that say something about a recipe
 
 
 def adaptation(job: Job, seed: int) -> Callable[[Path], None]:
     """Return the stage that adapts the base with one seed."""
 
     def work(folder: Path) -> None:
-        trained = adapt(job.plan, job.data.train, seed, folder, checkpoints=job.checkpoints(seed), progress=job.tell)
+        start = pretrained(job, domain_folder(job, seed), seed) if job.recipe.domain else None
+        plan = replace(job.plan, start=start)
+        trained = adapt(plan, job.data.train, seed, folder, checkpoints=job.checkpoints(seed), progress=job.tell)
+        if len(trained.curve):
+            trained.curve.to_parquet(folder / "curve.parquet", index=False)
         said = {"trainable_parameters": trained.parameters, "seed": seed, **trained.notes}
         (folder / "adaptation.json").write_text(json.dumps(said))
 
@@ -34,51 +48,114 @@ def adaptation(job: Job, seed: int) -> Callable[[Path], None]:
 
 
 def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
-    """Accuracy of both sides on the test split, of the majority class, and of every further seed."""
-    items = job.data.test
-    evidence = Evidence(job.seed)
+    """The recipe's metric of both sides on the test split, of a constant answer, and of every further seed."""
+    asked, items, evidence = job.recipe.task, job.data.test, Evidence(job.seed)
+    own = job.classifiers[1] if asked.type in ("single_label", "multi_label") else job.pair.adapted
     try:
-        sides = [right(view, items) for view in job.classifiers]
+        found, limits = performance(job, own)
     except NotMeasurable as reason:
         return finish(folder, [], [f"The task was not measured: {reason}."], task=None, arms=[], preflight=[])
-    compared = compare(sides[0], sides[1], [item.cluster for item in items])
-    evidence.keep(f"task/{job.recipe.task.measure}", items, sides[0], sides[1])
+    for arm, scores in zip(("base", "adapted")[-len(found.scores) :], found.scores, strict=True):
+        evidence.keep_arm(arm, f"task/{asked.measure}", items, scores)
     evidence.write(folder)
-    task = Task(
+    arms = [_constant(job)] if asked.type != "completion" else []
+    arms += [_seed(job, model, found.adapted.value if model == models[0] else None) for model in models]
+    seeds = _over_seeds(arms[-len(models) :] if models else [])
+    said = Task(
         name=job.data.source,
-        metric=job.recipe.task.measure,
-        better="higher",
-        base=compared.base,
-        adapted=compared.adapted,
-        change=compared.change,
+        metric=asked.measure,
+        better="higher" if asked.higher_is_better else "lower",
+        base=found.base,
+        adapted=found.adapted,
+        change=found.change,
+        claim="checkpoint" if seeds is None else "recipe",
+        over_seeds=seeds,
+        n_seeds=max(1, len(models)),
     )
-    arms = [Arm(name="majority_class", seed=None, sha256=None, task=_majority(job))]
-    for model in models:
-        record = json.loads((model / "adaptation.json").read_text())
-        source = Source(model.name, None, model, file_hashes(model), None)
-        view = job.pair.adapted if model == models[0] else job.beside(source).adapted
-        score = float(right(view, items).mean())
-        arms.append(Arm(name="adapted", seed=record["seed"], sha256=source.sha256, task=score))
-    read = job.classifiers[1].treatment("probabilities", items)
+    how, read = asked_how(job), own.treatment(QUESTIONS[asked.type], as_asked(items, asked))
+    limits = [
+        f"Who answered the task: {how[:1].lower()}{how[1:]}",
+        *([f"Task: {read}"] if read else []),
+        *limits,
+        *_unseen(job),
+    ]
     return finish(
         folder,
         [],
-        [f"Who answered the task: {job.read_out[:1].lower()}{job.read_out[1:]}", *([f"Task: {read}"] if read else [])],
-        task=task.model_dump(mode="json"),
+        limits,
+        task=said.model_dump(mode="json"),
         arms=[arm.model_dump(mode="json") for arm in arms],
         preflight=job.pair.preflight,
     )
 
 
+def performance(job: Job, view: View) -> tuple[Measured, list[str]]:
+    """Measure the task on a model, and on the base where it can be asked; say in a line what was not measured.
+
+    Raises
+    ------
+    NotMeasurable
+        If the model itself cannot answer, or the metric is not defined for its answers.
+    """
+    from audit.metrics import METRICS, measured
+
+    asked, items = job.recipe.task, job.data.test
+    metric, references, clusters = METRICS[asked.measure](), truth(items, asked), [item.cluster for item in items]
+    own = answers(view, items, asked)
+    found = measured(metric, own, references, clusters)
+    limits = []
+    try:
+        found = measured(metric, own, references, clusters, base_answers(job))
+    except NotMeasurable as reason:
+        limits.append(f"Task: the base was not measured ({reason}), so that nothing is said of a change.")
+    if found.note:
+        limits.append(f"Task: no interval of {asked.measure}: {found.note}.")
+    return found, limits
+
+
+def _scored(job: Job, said: Sequence[Any]) -> float | None:
+    """The metric of some answers, as the report has it; None where it is not defined."""
+    from audit.metrics import METRICS, measured
+
+    items, metric = job.data.test, METRICS[job.recipe.task.measure]()
+    try:
+        return measured(metric, said, truth(items, job.recipe.task), [item.cluster for item in items]).adapted.value
+    except NotMeasurable:
+        return None
+
+
+def _constant(job: Job) -> Arm:
+    name = "majority_class" if job.recipe.task.type == "single_label" else "constant"
+    return Arm(name=name, seed=None, sha256=None, task=_scored(job, constant(job) or []))
+
+
+def _seed(job: Job, model: Path, known: float | None) -> Arm:
+    """The model of one seed; of the first the metric is known."""
+    record = json.loads((model / "adaptation.json").read_text())
+    source = Source(model.name, None, model, file_hashes(model), None)
+    if known is None:
+        known = _scored(job, answers(job.beside(source).adapted, job.data.test, job.recipe.task))
+    return Arm(name="adapted", seed=record["seed"], sha256=source.sha256, task=known)
+
+
+def _over_seeds(arms: Sequence[Arm]) -> Estimate | None:
+    """What the recipe reaches on average, where there are seeds enough to say so."""
+    reached = [arm.task for arm in arms if arm.task is not None]
+    return over_seeds(reached) if len(reached) == len(arms) >= SEEDS else None
+
+
+def _unseen(job: Job) -> list[str]:
+    names = unseen(job.data.train, job.recipe.task)
+    return [f"Task: no training item is labelled {', '.join(map(repr, names))}: it cannot be learnt."] if names else []
+
+
 def right(view: View, items: Sequence[Item]) -> Array:
-    """Return 1 for every item that a view labels rightly, else 0."""
-    truth = np.array([view.labels.index(item.label or "") for item in items])
-    right: Array = (view.ask("probabilities", items).argmax(axis=1) == truth).astype(np.float64)
-    return right
-
-
-def _majority(job: Job) -> float:
-    """Return the share of test items with the most frequent label of training: right without knowing anything."""
-    labels = [item.label for item in job.data.train]
-    most = max(job.recipe.task.names, key=labels.count)
-    return float(np.mean([item.label == most for item in job.data.test]))
+    """Return 1 for every item that a view labels rightly, else 0; of several labels, all and no others are right."""
+    said = view.ask("probabilities", items)
+    if all(item.label in view.labels for item in items):
+        truth = np.array([view.labels.index(item.label or "") for item in items])
+        hits: Array = (said.argmax(axis=1) == truth).astype(np.float64)
+        return hits
+    sets = np.array([[name in json.loads(item.label or "[]") for name in view.labels] for item in items])
+    whole: Array = ((said >= 0.5) == sets).all(axis=1).astype(np.float64)
+    return whole

@@ -34,7 +34,11 @@ class View(Protocol):
     an axis of length 2 follows the first:
 
     ``probabilities``, ``logits``
-        (n, k), of the labels.
+        (n, k), of the labels; of a model that gives any number of labels to an item, each label's own probability. A
+        model that says numbers has ``logits`` alone, (n, 1): the number.
+    ``tag_probabilities``
+        (n, longest, k), of the labels of each token of a text (what stands between two spaces); filled up with -1,
+        which also stands for a token that is beyond what the model reads.
     ``embedding``, ``layer_means``
         (n, d) of the last layer, or as a sentence encoder pools; (n, m + 1, d) of every layer.
     ``log_likelihood``

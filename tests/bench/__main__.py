@@ -20,13 +20,14 @@ for name in (
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
-from tests.bench import bare, crows, embed, forgetting, gap, gpu, memory, pll, statistics
+from tests.bench import bare, crows, embed, forgetting, gap, gpu, head, memory, methods, pll, statistics
 from tests.bench.table import Absent, Row, load, save, table
 
 SECTIONS = {
     "Statistics": ("statistics", "gap"),
     "Scoring on a CPU (one thread)": ("crows", "pll", "embed", "bare", "memory"),
     "What real adaptations forget": ("forgetting",),
+    "Every way to adapt": ("methods", "head"),
     "Scoring on a GPU": ("gpu",),
 }
 VERSIONS = ("torch", "transformers", "peft", "numpy", "fairlearn", "pandas")
@@ -49,6 +50,10 @@ def measure(name: str, limit: int | None) -> list[Row]:
             return bare.rows(limit)
         case "forgetting":
             return forgetting.rows(limit)
+        case "methods":
+            return methods.rows(limit)
+        case "head":
+            return head.rows(limit)
         case "memory":
             return memory.rows()
         case _:

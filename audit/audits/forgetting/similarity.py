@@ -15,6 +15,7 @@ from audit.audits.forgetting.chance import against_chance
 from audit.audits.forgetting.features import unit
 from audit.audits.forgetting.readable import readable
 from audit.errors import InputError
+from audit.stats import pseudo_values as jackknifed
 from audit.view import Item, NotMeasurable, View
 
 __all__ = ["pseudo_values", "retrieval", "similarity", "spearman"]
@@ -117,13 +118,7 @@ def pseudo_values(x: ArrayLike, y: ArrayLike, clusters: Sequence[str]) -> Array:
     Returns
     -------
     ndarray, shape (n,)
-        For each item that of its cluster k of K: rho + (K - 1)(mean rho(-) - rho(-k)), with rho(-k) that of all but k.
-
-    Notes
-    -----
-    Tukey's pseudo-values are K·rho - (K - 1)·rho(-k); their mean is the estimate without its bias of order 1/K (Efron
-    and Stein, Annals of Statistics 9, 1981). Here they are moved to have the plain coefficient as their mean: that is
-    the number everybody reports, and the spread, from which the interval comes, stays as it is.
+        For each item that of its cluster (see `audit.stats.pseudo_values`).
 
     Examples
     --------
@@ -133,9 +128,8 @@ def pseudo_values(x: ArrayLike, y: ArrayLike, clusters: Sequence[str]) -> Array:
     """
     first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     names, codes = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
-    without = np.array([spearman(first[codes != k], second[codes != k]) for k in range(len(names))])
-    values: Array = spearman(first, second) + (len(names) - 1) * (without.mean() - without)
-    return values[codes]
+    without = [spearman(first[codes != k], second[codes != k]) for k in range(len(names))]
+    return jackknifed(spearman(first, second), without)[codes]
 
 
 def retrieval(base: View, adapted: View, items: Sequence[Item], *, margin: float) -> list[Question]:
