@@ -69,6 +69,7 @@ def run(
     with _stages(job, fresh) as stages:
         if leads():
             started(out / "stages" / "started.json", command)
+        known = stages.run("stages/diligence", lambda folder: steps.diligence(job, folder))
         gap = stages.run("stages/gap", lambda folder: steps.gap(job, folder))
         transfer = stages.run("stages/transfer", lambda folder: steps.transfer(job, folder))
         trained_curves = _fine_tuned(job, stages, cells)
@@ -95,7 +96,7 @@ def run(
             text,
             command,
             adapted,
-            [gap, transfer, *trained_curves, *domain, task, bias, *origin, forgetting, *curve],
+            [known, gap, transfer, *trained_curves, *domain, task, bias, *origin, forgetting, *curve],
         )
     return report, stages.seconds
 
@@ -179,9 +180,16 @@ def audit_model(
     job = Job(recipe, base, kind, data, out, adapted, tick=tick, general_items=general)
     job.check()
     steps.fine_tuned_cells(recipe, data.train)  # refuses sizes that cannot be drawn
-    asked = {"forgetting": steps.forgetting}
-    if kind not in ("vision", "clip") or job.images:  # the others ask the task's items
-        asked = {"gap": steps.gap, "transfer": steps.transfer, "task": steps.task, "bias": steps.bias, **asked}
+    asked = {
+        "diligence": steps.diligence,
+        "gap": steps.gap,
+        "transfer": steps.transfer,
+        "task": steps.task,
+        "bias": steps.bias,
+        "forgetting": steps.forgetting,
+    }
+    if kind in ("vision", "clip") and not job.images:
+        asked = {name: asked[name] for name in ("diligence", "forgetting")}  # the others ask the task's items
     with _stages(job, fresh) as stages:
         done = [
             stages.run(f"stages/{name}", lambda folder, work=work: work(job, folder))  # type: ignore[misc]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from audit.diligence import Check
 from audit.errors import InputError
 from audit.finding import Estimate, Finding, Origin
 from audit.origin import Decomposition
@@ -145,7 +146,7 @@ class Report(_Frozen):
     weights: list[WeightDrift] = []
     features: list[FeatureDrift] = []
     curve: list[Strength] = []
-    diligence: list[dict[str, Any]] = []
+    diligence: list[Check] = []
     provenance: Provenance
     limits: list[str] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ def sentence(folder: Path, mode: str = "mean", dense: int | None = None) -> Path
     if dense is not None:
         modules.append(Dense(32, dense))
     SentenceTransformer(modules=[*modules, Normalize()], device="cpu").save(str(folder), create_model_card=False)
+    if dense is None:
+        shutil.rmtree(folder / "2_Normalize")  # it has no settings, and some repositories have no folder for it
     return folder
 
 

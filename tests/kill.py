@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-POINTS = ("gap", "seed-0", "task", "bias", "forgetting", "training", "report")
+POINTS = ("diligence", "gap", "transfer", "seed-0", "task", "bias", "forgetting", "training", "report")
 
 
 def die(*_: Any, **__: Any) -> None:

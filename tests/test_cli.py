@@ -44,7 +44,7 @@ def test_run_prints_findings_task_stages_and_places(
         "Accuracy on shipped:feedback: ",
         "majority class 0.5",
         "declared findings",
-        "stages: gap ",
+        "stages: diligence ",
     ):
         assert piece in printed.out
     assert printed.err == ""  # quiet: this is no terminal

@@ -31,7 +31,7 @@ ALLOWED = {
     "diligence": set(),
     "metrics": {"finding", "stats", "view"},
     "audits": {"finding", "stats", "view", "probe", "origin", "savings", "scale", "retention"},
-    "report": {"finding", "origin", "savings", "scale", "retention", "stages"},
+    "report": {"finding", "diligence", "origin", "savings", "scale", "retention", "stages"},
     "publish": {"finding", "origin", "savings", "scale", "retention", "diligence", "report"},
     "models": {"view", "items", "retention"},
     "compare": {"finding", "report", "retention", "stats", "stages"},

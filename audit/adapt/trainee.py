@@ -222,8 +222,7 @@ def write_trained(plan: Plan, model: Any, folder: Path, units: Units | None = No
     _copy(plan.base, folder, SENTENCES if plan.kind == "sentence_encoder" else ())
     _copy(plan.base, folder, IMAGES if plan.kind in ("vision", "clip") else ())
     for name in module_folders(plan.base.folder) if plan.kind == "sentence_encoder" else ():
-        if (plan.base.folder / name).is_dir():  # a module without settings may have none
-            shutil.copytree(plan.base.folder / name, folder / name, dirs_exist_ok=True)
+        shutil.copytree(plan.base.folder / name, folder / name, dirs_exist_ok=True)
 
 
 def last_layer(model: Any, outputs: int) -> torch.nn.Linear:

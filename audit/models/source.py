@@ -110,7 +110,7 @@ def _from_hub(name: str, revision: str | None, gguf_file: str | None, weights: b
     patterns = [gguf_file, "README.md", "LICENSE*"] if gguf_file else WANTED if weights else WANTED[1:]
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
-        inner = [f"{module}/{file}" for module in module_folders(folder) for file in ("config.json", "*.safetensors")]
+        inner = [f"{module}/{file}" for module in _modules(folder) for file in ("config.json", "*.safetensors")]
         if inner:
             snapshot_download(name, revision=folder.name, allow_patterns=inner)
     except GatedRepoError:
@@ -145,7 +145,14 @@ def hub_reachable() -> bool:
 
 
 def module_folders(folder: Path) -> list[str]:
-    """Name the inner folders in which a sentence encoder's repository keeps what comes after the transformer."""
+    """Name the inner folders in which a sentence encoder keeps what comes after the transformer, where there are any.
+
+    A module without settings (a normalisation) may be named and have no folder.
+    """
+    return [name for name in _modules(folder) if (folder / name).is_dir()]
+
+
+def _modules(folder: Path) -> list[str]:
     try:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
         names = [str(module["path"]) for module in modules if module["path"]]
@@ -157,7 +164,7 @@ def module_folders(folder: Path) -> list[str]:
 def file_hashes(folder: Path) -> dict[str, str]:
     """Hash the files of a folder that decide what a model answers: {name: sha256}; records of a run do not."""
     wanted = {".safetensors", ".json", ".txt", ".model", ".jinja", ".gguf"}
-    inner = [folder / name for name in module_folders(folder) if (folder / name).is_dir()]
+    inner = [folder / name for name in module_folders(folder)]
     places = [file for place in (folder, *inner) for file in sorted(place.iterdir())]
     files = [file for file in places if file.suffix in wanted and file.name not in RECORDS and file.is_file()]
     return {file.relative_to(folder).as_posix(): _sha256(file) for file in files}

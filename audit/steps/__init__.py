@@ -2,6 +2,7 @@
 
 from audit.steps.arms import ARMS_TRAINED, arm, attributable, origin, unattributed
 from audit.steps.bias import bias
+from audit.steps.diligence import diligence
 from audit.steps.domain import pretraining
 from audit.steps.forgetting import forgetting
 from audit.steps.gap import gap
@@ -17,6 +18,7 @@ __all__ = [
     "arm",
     "attributable",
     "bias",
+    "diligence",
     "fine_tuned",
     "fine_tuned_cell",
     "fine_tuned_cells",

@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.diligence import Check
 from audit.finding import Finding
 from audit.items.overlap import overlap_limits
 from audit.job import Job
@@ -110,6 +111,7 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
         flips=[Flips.model_validate(one) for one in _all(results, "flips")],
         weights=[WeightDrift.model_validate(one) for one in _all(results, "weights")],
         features=[FeatureDrift.model_validate(one) for one in _all(results, "features")],
+        diligence=[Check.model_validate(one) for one in _all(results, "diligence")],
         curve=[Strength.model_validate(one) for one in _all(results, "curve")],
         provenance=Provenance(
             created=begun["created"],
