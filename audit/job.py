@@ -15,10 +15,11 @@ from audit.adapt.plan import Plan
 from audit.errors import InputError
 from audit.items.bbq import read_bbq
 from audit.items.general import Packs, read_packs
+from audit.items.packs import read_labelled, read_texts
 from audit.items.pairs import read_pairs
 from audit.items.reference import card_datasets, is_local, read_reference
 from audit.items.swap import Axis, axis, template_pairs
-from audit.items.task import TaskData
+from audit.items.task import TaskData, refuse_unread
 from audit.models.ask import ModelView, Readout
 from audit.models.load import Pair, load_base, load_pair
 from audit.models.ranks import agreed
@@ -26,7 +27,7 @@ from audit.models.source import Source, cache_folder
 from audit.models.tokens import load_tokenizer
 from audit.models.weights import load_config, refuse_wrong_kind
 from audit.probe import ProbedView
-from audit.recipe import MinimalPairs, Questions, Recipe
+from audit.recipe import Gradient, MinimalPairs, Questions, Recipe
 from audit.stages import Stages, code_hash
 from audit.view import Item, Kind, View, fingerprint, remember
 
@@ -64,6 +65,8 @@ class Job:
     def check(self) -> None:
         """Refuse before anything is written what would fail later: base, tokenizer, general items."""
         refuse_wrong_kind(self.base, load_config(self.base), self.kind)
+        if self.adapted is None:
+            refuse_unread(self.data, self.kind)
         if self.kind != "vision":
             load_tokenizer(self.base)
         if self.recipe.domain is not None:
@@ -86,6 +89,7 @@ class Job:
         parts += [self.packs.fingerprint] if audits.forgetting else []
         parts += [one.fingerprint for one in self.axes]
         parts += [fingerprint(self.domain_texts)] if self.recipe.domain else []
+        parts += [fingerprint(self.rehearsal)]
         parts += [fingerprint(items) for _, items in [*self.minimal_pairs, *self.questions]]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -115,7 +119,7 @@ class Job:
         """What the recipe's trainings share."""
         task, method = self.recipe.task, self.recipe.adapt
         assert method is not None
-        return Plan(self.base, self.kind, task, method, self.rehearsed, remembered=self.remembered)
+        return Plan(self.base, self.kind, task, method, self.rehearsed, remembered=self.remembered, code=code_hash())
 
     def checkpoints(self, seed: int) -> Path:
         """Return where the training of a seed keeps what it has done so far."""
@@ -224,6 +228,15 @@ class Job:
         """The unlabelled texts that the recipe pretrains on, as they are named."""
         assert self.recipe.domain is not None
         return domain_texts(self.recipe.domain, self.data.train)
+
+    @cached_property
+    def rehearsal(self) -> list[Item]:
+        """The general items that the recipe's protections name, before any is dropped; none where none are read."""
+        method = self.recipe.adapt
+        if not isinstance(method, Gradient) or not method.protect.reads or self.adapted is not None:
+            return []
+        read = read_labelled if self.kind in ("vision", "clip") else read_texts
+        return read(method.protect.items, None)
 
     @cached_property
     def minimal_pairs(self) -> list[tuple[MinimalPairs, list[Item]]]:

@@ -145,8 +145,9 @@ def _places(found: Frontier, places: Sequence[tuple[str, Place]]) -> Table:
     table.add_column("")
     for name, _ in places:
         table.add_column(escape(name))
-    table.add_row(found.metric, *(number(place.task) for _, place in places))
-    table.add_row("gain", *(number(place.gain, signed=True) for _, place in places))
+    lower = " (lower is better)" if found.better == "lower" else ""
+    table.add_row(f"{found.metric}{lower}", *(number(place.task) for _, place in places))
+    table.add_row("change", *(number(place.gain, signed=True) for _, place in places))
     for axis in found.axes[1:]:
         table.add_row(escape(axis), *(_kept(place, axis) for _, place in places))
     return table

@@ -8,14 +8,15 @@ from copy import copy
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from audit.view import Item, Kind, View, answer_texts, fingerprint
 
-__all__ = ["ProbedView", "linear_probe"]
+__all__ = ["ProbedView", "drawn_rows", "linear_probe"]
 
 Array = NDArray[np.float64]
 
@@ -53,6 +54,23 @@ def linear_probe(c: float = 0.01) -> Pipeline:
     return make_pipeline(_Standardised(), LogisticRegression(C=c, max_iter=2000))
 
 
+def drawn_rows(strata: ArrayLike, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw rows with replacement, as many as there are in every stratum: no class goes missing.
+
+    Examples
+    --------
+    >>> rows = drawn_rows(["a", "b", "a", "a"], np.random.default_rng(0))
+    >>> rows.tolist().count(1), len(rows)
+    (1, 4)
+    """
+    _, codes = np.unique(np.asarray(strata), return_inverse=True)
+    rows = np.arange(len(codes))
+    for stratum in range(codes.max() + 1):
+        own = np.flatnonzero(codes == stratum)
+        rows[own] = own[rng.integers(0, len(own), len(own))]
+    return rows
+
+
 class ProbedView:
     """A view whose classes are read from its features by a linear probe; everything else passes through.
 
@@ -86,7 +104,8 @@ class ProbedView:
         """Fit the probe anew to bootstrap draws of its texts: what might as well have been the base's read-out."""
         rng, copies = np.random.default_rng(0), []
         for number in range(count):
-            rows = rng.integers(0, len(self._targets), len(self._targets))
+            several = self._targets.ndim == 2  # of which each class has a probe that may do without it
+            rows = drawn_rows(np.zeros(len(self._targets)) if several else self._targets, rng)
             other = copy(self)
             other.id = f"{self.id}/refit {number}"
             other._probes = _fitted(self._features[rows], self._targets[rows])
@@ -129,9 +148,10 @@ def _several(items: Sequence[Item], labels: tuple[str, ...]) -> NDArray[np.int64
 
 
 def _fitted(features: Array, targets: NDArray[np.int64]) -> list[Any]:
-    """Fit one probe to classes, or one a class; a class that all items have, or none, is a number."""
+    """Fit one probe to classes, or one a class; a class that all items have, or none, needs no features."""
     if targets.ndim == 1:
-        return [linear_probe().fit(features, targets)]
+        probe = linear_probe() if np.ptp(targets) else DummyClassifier()
+        return [probe.fit(features, targets)]
     return [
         float(column[0]) if (column == column[0]).all() else linear_probe().fit(features, column)
         for column in targets.T

@@ -7,15 +7,17 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from audit import steps
+from audit.adapt.outline import trained_of
 from audit.items.task import read_task
 from audit.job import Job, Ticker, silent
 from audit.models.ranks import agreed, leads
 from audit.models.source import Source, file_hashes, resolve
 from audit.models.weights import model_kind
 from audit.origin import Arm
-from audit.recipe import Head, Recipe, runnable
+from audit.recipe import Gradient, Head, Recipe, runnable
 from audit.report import AdaptedModel, Report
 from audit.stages import Stages, code_hash, locked
 from audit.steps.report import reported, started
@@ -65,6 +67,8 @@ def run(
     job = Job(recipe, base, kind, data, out, tick=tick)
     job.check()
     steps.set_apart(job)
+    if isinstance(method, Gradient):  # what cannot be trained is refused before anything is asked
+        trained_of(base, kind, recipe.task, method, merge=recipe.domain is not None)
     cells = steps.fine_tuned_cells(recipe, job.data.train)
     with _stages(job, fresh) as stages:
         if leads():
@@ -90,6 +94,7 @@ def run(
             trainable_parameters=trained["trainable_parameters"],
             seeds=list(seeds),
             files=job.adapted.files,
+            settings=_settings(recipe),
         )
         report = reported(
             job,
@@ -99,6 +104,15 @@ def run(
             [known, gap, transfer, *trained_curves, *domain, task, bias, *origin, forgetting, *curve],
         )
     return report, stages.seconds
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """Say how the base was adapted, beyond the defaults."""
+    assert recipe.adapt is not None
+    settings = recipe.adapt.model_dump(mode="json", exclude_defaults=True, exclude={"method", "seeds"})
+    if recipe.domain is not None:
+        settings["domain"] = recipe.domain.model_dump(mode="json", exclude_defaults=True)
+    return settings
 
 
 def _domain(job: Job, stages: Stages) -> list[Path]:
@@ -157,6 +171,9 @@ def audit_model(
 ) -> tuple[Report, dict[str, float]]:
     """Audit an existing checkpoint, adapter, merged or GGUF file against its base, without training.
 
+    The recipe's training rows that are also asked are dropped (or refused, or kept) as in a run: probes are fitted to
+    them. What the checkpoint itself was trained on is not known.
+
     Parameters
     ----------
     recipe : Recipe
@@ -179,7 +196,10 @@ def audit_model(
     data = read_task(recipe.task, recipe.columns)
     job = Job(recipe, base, kind, data, out, adapted, tick=tick, general_items=general)
     job.check()
-    steps.fine_tuned_cells(recipe, data.train)  # refuses sizes that cannot be drawn
+    unasked = kind in ("vision", "clip") and not job.images
+    if not unasked:
+        steps.set_apart(job)
+    steps.fine_tuned_cells(recipe, job.data.train)  # refuses sizes that cannot be drawn
     asked = {
         "diligence": steps.diligence,
         "gap": steps.gap,
@@ -188,7 +208,7 @@ def audit_model(
         "bias": steps.bias,
         "forgetting": steps.forgetting,
     }
-    if kind in ("vision", "clip") and not job.images:
+    if unasked:
         asked = {name: asked[name] for name in ("diligence", "forgetting")}  # the others ask the task's items
     with _stages(job, fresh) as stages:
         done = [

@@ -55,13 +55,17 @@ class BaseModelRecord(_Frozen):
 
 
 class AdaptedModel(_Frozen):
-    """What it was adapted to; ``id`` is where it lies (relative to the run), or how it was named to an audit."""
+    """What it was adapted to; ``id`` is where it lies (relative to the run), or how it was named to an audit.
+
+    ``settings`` are those of the method that are not its defaults, and of pretraining on a domain.
+    """
 
     id: str
     method: str
     trainable_parameters: int | None
     seeds: list[int]
     files: dict[str, str]
+    settings: dict[str, Any] = {}
 
 
 class Task(_Frozen):
@@ -102,7 +106,11 @@ class Arm(_Frozen):
 
 
 class Provenance(_Frozen):
-    """How the report came about; ``overlap`` counts rows of each training set that are also asked."""
+    """How the report came about.
+
+    ``data`` are the task's items, then all other sets that were trained on; ``overlap`` counts rows of each training
+    set that are also asked; ``training`` is what the training of each seed left to be said.
+    """
 
     created: str
     command: str
@@ -111,6 +119,7 @@ class Provenance(_Frozen):
     hardware: dict[str, Any]
     data: list[dict[str, Any]]
     overlap: list[dict[str, Any]] = []
+    training: list[dict[str, Any]] = []
 
 
 class Report(_Frozen):

@@ -116,7 +116,7 @@ class Stages:
     def _prepare(self, key: str, fresh: bool) -> None:
         folder, marker = self.folder, self.folder / "stages" / "key"
         if fresh:
-            for name in ("stages", "models", "arms", "strengths", "evidence"):
+            for name in ("stages", "models", "arms", "strengths", "evidence", "checkpoints"):
                 shutil.rmtree(folder / name, ignore_errors=True)
             for name in ("report.json", "card.md", "moved.parquet", "flipped.parquet", "drivers.parquet"):
                 (folder / name).unlink(missing_ok=True)

@@ -23,6 +23,13 @@ pytest_plugins = ["tests.hub.plugin"]  # the loopback Hub, and the watch over co
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one process, and all of the Hub's, of which the last asks what the others have asked."""
+    for item in items:
+        name = item.path.stem
+        item.add_marker(pytest.mark.xdist_group("hub" if name.startswith("test_hub") else name))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     import torch

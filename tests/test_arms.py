@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -20,8 +22,9 @@ from audit.items import shipped
 from audit.items.swap import axis
 from audit.models.source import resolve
 from audit.publish.card import render
-from audit.recipe import Recipe, parse_recipe
+from audit.recipe import Recipe, Task, parse_recipe
 from audit.report import Report, load_report
+from audit.steps import arms
 from audit.view import Item
 from tests import tiny
 
@@ -242,6 +245,16 @@ def test_a_draw_is_that_of_its_seed() -> None:
     assert len(drawn(said, 1)) == 50
 
 
+def test_no_draw_loses_a_class() -> None:
+    """Of one in thirty, 36 of 100 plain draws have none: (29/30)^30."""
+    said = [Item(id=str(n), cluster=str(n), text="x", label="rare" if n == 4 else "usual") for n in range(30)]
+    for seed in range(40):
+        draw = drawn(said, seed)
+        assert [item.label for item in draw] == [item.label for item in said]
+    assert len({item.id for item in drawn(said, 0)}) < 30
+    assert any("rare" not in {item.label for item in drawn(said, seed, within_labels=False)} for seed in range(40))
+
+
 def test_a_random_twin_shares_everything_but_the_weights(tiny_encoder: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
@@ -255,3 +268,32 @@ def test_a_random_twin_shares_everything_but_the_weights(tiny_encoder: Path, tmp
     name = "encoder.layer.0.attention.self.query.weight"
     assert (ours[name] != theirs[name]).mean() > 0.99
     assert ours[name].std() == pytest.approx(theirs[name].std(), rel=0.1)
+
+
+def test_an_arm_is_scored_by_the_metric_of_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six of eight items are of one class, and it is all that the model says: by hand, macro-F1 is (12/14 + 0) / 2.
+
+    Whether a control is worth its name is told by its accuracy, whatever the metric.
+    """
+    rows = [Item(id=str(n), cluster=str(n), text="x", label="a" if n < 6 else "b") for n in range(8)]
+    view = SimpleNamespace(labels=("a", "b"), ask=lambda question, items: np.array([[0.9, 0.1]] * len(items)))
+    task = Task(dataset="d", labels=("a", "b"), metric="macro_f1")
+    job = SimpleNamespace(
+        base=SimpleNamespace(license=None), data=SimpleNamespace(train=rows, test=rows), axes=[],
+        recipe=SimpleNamespace(task=task, adapt=SimpleNamespace(seeds=(1, 2, 3)), domain=None),
+        plan=SimpleNamespace(general=()), beside=lambda source, base: SimpleNamespace(adapted=view),
+    )  # fmt: skip
+    asked = SimpleNamespace(id="q", items=rows, adapted=np.zeros(8))  # kept, and never looked at
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(arms, "_signed", lambda job, view: [asked])
+    monkeypatch.setattr(arms, "_family", lambda job, tables: [])
+    monkeypatch.setattr(arms, "_unspoken", lambda job: [])
+    monkeypatch.setattr(arms, "attribute", lambda family, **said: told.update(said) or [])
+    for name in ("model", "stage", "origin"):
+        (tmp_path / name).mkdir()
+    arms.arm(job, "adapted", 1, tmp_path / "model")(tmp_path / "stage")  # type: ignore[arg-type]
+    record = json.loads((tmp_path / "stage" / "arm.json").read_text())
+    assert record["task"] == pytest.approx((12 / 14 + 0) / 2)
+    arms.origin(job, tmp_path / "origin", {name: [tmp_path / "stage"] for name in arms.ARMS_TRAINED})  # type: ignore[arg-type]
+    assert told["accuracy"] == dict.fromkeys(arms.ARMS_TRAINED, 6 / 8)
+    assert told["majority"] == 6 / 8

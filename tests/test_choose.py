@@ -375,7 +375,7 @@ def test_the_command_ranks_races_and_writes(
     said = json.loads(capsys.readouterr().out)
     assert {one["kind"] for one in said["bases"]} == {"encoder", "causal"}
     assert said["race"]["n_train"] + said["race"]["n_validation"] == 60
-    assert {leg["method"] for leg in said["race"]["legs"]} == {"lora"}
+    assert {leg["method"] for leg in said["race"]["legs"]} == {"peft"}
     assert {one["base"] for one in said["advice"]} == set(said["first"])
     actions = {thing["action"] for one in said["advice"] for thing in one["advice"]}
     assert actions <= {"no advice", "change the base"}

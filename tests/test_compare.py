@@ -433,7 +433,7 @@ def test_the_command_prints_the_frontier_and_writes_it(tmp_path: Path, capsys: p
         "hard at 0.5",
         "lost",
         "retained",
-        "gain",
+        "change",
     ):
         assert piece in printed
     assert "worse" not in printed.split("Bonferroni")[0]

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from functools import cache
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    Trainer,
+    TrainingArguments,
+)
 
 from audit.adapt.fit import Group, fit
+from audit.adapt.plan import Plan
+from audit.adapt.rows import training_rows
+from audit.adapt.trainee import trainee
 from audit.errors import InputError
-from audit.recipe import Full
+from audit.models.source import resolve
+from audit.recipe import Full, Task
+from audit.view import Item
+from tests.test_ranks import launch
 
 SETTINGS = Full(method="full", epochs=3, batch_size=4, learning_rate=1e-2, max_length=8)
 State = dict[str, torch.Tensor]
@@ -152,6 +168,10 @@ def test_weight_decay_spares_biases_and_norms() -> None:
     assert torch.allclose(after["layer.weight"], before["layer.weight"] * (1 - 1e-2 * 0.5), rtol=1e-6)
     for name in ("layer.bias", "norm.weight", "norm.bias"):
         assert torch.equal(after[name], before[name])
+    model = Silent()
+    before = state(model)
+    fit(model, rows(), collate, settings, everything(model), seed=0, anchored={"layer.weight"})
+    assert same(state(model), before)
 
 
 # --- groups -----------------------------------------------------------------------------------------------------------
@@ -311,3 +331,73 @@ def test_progress_counts_every_step_and_rows_are_told_the_epoch() -> None:
     assert [one for one, _ in groupby(some.epochs)] == [0, 1, 2]  # the loader tells them as well
     assert model.config.use_cache == cached
     assert not model._forward_hooks
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_completion_that_was_cut_is_taught_no_end(llama: Path) -> None:
+    tokenizer: Any = AutoTokenizer.from_pretrained(llama)
+    whole = tokenizer(" seven eight nine", add_special_tokens=False)["input_ids"]
+    item = Item(id="a", cluster="a", text="one", label=" seven eight nine")
+    ends = {}
+    for room in (len(whole), len(whole) + 1):  # and one token of the prompt
+        method = SETTINGS.model_copy(update={"max_length": room + 1})
+        plan = Plan(resolve(str(llama)), "causal", Task(dataset="none", type="completion"), method)
+        (row,), _ = training_rows(plan, trainee(plan, 0)[0], [item])
+        ends[room] = row["cut"], row["labels"][1:]
+    assert ends == {len(whole): (True, whole), len(whole) + 1: (False, [*whole, tokenizer.eos_token_id])}
+
+
+def uneven() -> tuple[State, list[float]]:
+    """Train a masked model on rows of one labelled token and of six, without dropout; weights, and the losses."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=32, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    model: Any = BertForMaskedLM(config)
+    some = [
+        {"input_ids": row["input_ids"], "labels": [*row["input_ids"][:1], *(row["input_ids"][1:] if n % 3 else HIDDEN)]}
+        for n, row in enumerate(rows(16))
+    ]
+    settings = SETTINGS.model_copy(update={"epochs": 1, "learning_rate": 1e-3})
+    curve = fit(model, some, collate, settings, everything(model), seed=0, penalties=[Silence()])
+    return state(model), curve["loss"].tolist()
+
+
+HIDDEN = [-100] * 5
+
+
+class Silence(Pull):
+    """Adds what is the same on all ranks, and must not be weighed by their tokens."""
+
+    def __init__(self) -> None:
+        super().__init__(0.1, "silence")
+
+    def __call__(self, model: Any, step: int) -> torch.Tensor:
+        weight: torch.Tensor = model.cls.predictions.bias
+        return self.strength / 2 * (weight - 1).square().sum()
+
+
+def test_on_two_ranks_every_labelled_token_counts_alike(tmp_path: Path) -> None:
+    """The loss of a batch is the mean over its tokens, and not over the ranks' means: as on one rank."""
+    launch("-m", "tests.test_fit_training", str(tmp_path))
+    weights, losses = uneven()
+    said = [float(one) for one in (tmp_path / "losses.txt").read_text().split()]
+    assert said == pytest.approx(losses, rel=1e-5)
+    for name, tensor in load_file(tmp_path / "weights.safetensors").items():
+        if not name.endswith("key.bias"):  # it moves no attention: Adam blows its rounding up to a step
+            assert torch.allclose(tensor, weights[name], atol=1e-5), name
+
+
+if __name__ == "__main__":  # what that test launches
+    import os
+
+    torch.set_num_threads(1)
+    made, found = uneven()
+    if os.environ["RANK"] == "0":
+        out = Path(sys.argv[1])
+        save_file({name: one.contiguous().clone() for name, one in made.items()}, out / "weights.safetensors")
+        (out / "losses.txt").write_text(" ".join(map(str, found)))
+    os._exit(0)  # gloo's threads abort a process now and then as it ends

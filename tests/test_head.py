@@ -20,6 +20,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
 from audit.adapt import Plan, adapt
+from audit.adapt.linear import fit_linear, truth_of
 from audit.adapt.soften import soften
 from audit.errors import InputError
 from audit.models.ask import Readout
@@ -30,6 +31,7 @@ from audit.models.load import Pair, load_base, load_pair
 from audit.models.null import null_copies
 from audit.models.source import file_hashes, resolve
 from audit.models.weights import model_kind
+from audit.probe import ProbedView
 from audit.recipe import Head, Task
 from audit.recipe.task import TaskType
 from audit.view import Item, Kind, NotMeasurable, View, remember
@@ -363,3 +365,44 @@ def test_a_view_is_cut_only_where_it_reads_more(bert: Path) -> None:
     view = load_base(resolve(str(bert)), "encoder")
     assert cut(view, None) is cut(view, 4096) is view
     assert cut(view, 8).id != view.id
+
+
+def test_one_class_alone_is_always_said() -> None:
+    """What a stratified draw never leaves, and a set from which others were dropped may."""
+    rng = np.random.default_rng(0)
+    features, one = rng.normal(size=(12, 3)), items(count=12, labels=LABELS[:1])
+    weight, bias = fit_linear(features, truth_of(one, task()), task(), 1.0)
+    assert (features @ weight.T + bias).argmax(axis=1).tolist() == [LABELS.index(LABELS[0])] * 12
+
+
+def test_refits_of_a_rare_class_know_it() -> None:
+    """Of one in twelve, 35 of 100 plain draws have none: (11/12)^12."""
+    rng = np.random.default_rng(1)
+    features = {str(n): rng.normal(size=3) for n in range(12)}
+    view = Featured(features)
+    rows = [Item(id=str(n), cluster=str(n), text=str(n), label=LABELS[n == 5]) for n in range(12)]
+    probed = ProbedView(view, rows, LABELS)
+    for other in [probed, *probed.refits(30)]:
+        said = other.ask("probabilities", rows)
+        assert said.shape == (12, len(LABELS))
+        assert (said[:, :2] > 0).all()
+    alone = ProbedView(view, rows[:5], LABELS)
+    assert alone.ask("probabilities", rows)[:, 0].tolist() == [1.0] * 12
+
+
+class Featured:
+    """A view that knows the features of texts and nothing else."""
+
+    id: str = "featured"
+    kind: Kind = "encoder"
+    labels: tuple[str, ...] = ()
+
+    def __init__(self, features: dict[str, Array]) -> None:
+        self.features = features
+
+    def ask(self, question: str, items: Sequence[Item]) -> Array:
+        assert question == "embedding"
+        return np.stack([self.features[item.text or ""] for item in items])
+
+    def treatment(self, question: str, items: Sequence[Item]) -> str:
+        return ""

@@ -96,7 +96,15 @@ def test_a_test_that_strays_fails_even_if_the_error_is_swallowed(tmp_path: Path)
 
 def test_python_m_serves_a_person(hub: Hub, tmp_path: Path) -> None:
     words = [sys.executable, "-u", "-m", "tests.hub", "--port", "0"]
-    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    started = subprocess.Popen(
+        words,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a worker of xdist ignores it
+    )
+    with started as server:
         assert server.stdout
         assert server.stderr
         said = ""

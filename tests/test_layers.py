@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -135,7 +136,6 @@ def test_more_epochs_than_layers_are_as_many_groups_as_layers() -> None:
             "layers = 3: BertForSequenceClassification has 2 layers; choose 2 at most",
         ),
         (Unfreeze(method="unfreeze", groups=3), "groups = 3: BertForSequenceClassification has 2 layers"),
-        (Unfreeze(method="unfreeze", epochs=1), "epochs = 1 trains the head alone; it needs 2 at least"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(method: Any, said: str) -> None:
@@ -260,3 +260,22 @@ def test_a_file_knows_better_than_its_config_what_is_new(tmp_path: Path) -> None
     safetensors.torch.save_file(load_file(path) | pooler, path, metadata={"format": "pt"})
     asked = plan(base, "encoder", Full(method="full"))
     assert outline(asked.base, "encoder", TASK)[1] == trainee(asked, 0)[1] == {"classifier.weight", "classifier.bias"}
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"), [("mean", "sentence_encoder"), ("max-dense", "sentence_encoder"), ("clip", "clip")]
+)
+def test_an_outline_is_scaled_and_frozen_as_what_is_loaded(form: str, kind: Kind, tmp_path: Path) -> None:
+    base = {**families.SENTENCE, **families.CLIP}[form](tmp_path)
+    modules = base / "modules.json"
+    if form == "mean":  # as they are pooled, of any length
+        modules.write_text(
+            json.dumps([one for one in json.loads(modules.read_text()) if "Normalize" not in one["type"]])
+        )
+    asked = plan(base, kind, Full(method="full"))
+    loaded, bare = trainee(asked, 0)[0], outline(asked.base, kind, TASK)[0]
+    assert bare.scale == loaded.scale
+    assert (bare.scale == 1) == (form == "mean")
+    frozen = [{name: one.requires_grad for name, one in model.named_parameters()} for model in (loaded, bare)]
+    assert frozen[0] == frozen[1]
+    assert len(set(frozen[0].values())) == 2

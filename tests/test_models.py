@@ -250,7 +250,7 @@ def test_an_adapter_that_changes_biases_is_refused(tiny_encoder: Path, tmp_path:
 
 def test_targets_that_match_nothing_are_named(tiny_encoder: Path, tmp_path: Path) -> None:
     method = Peft(method="peft", config={"target_modules": ["qurey"]})
-    with pytest.raises(InputError, match=r"targets = \['qurey'\]: not to be adapted in BertFor.* choose from .*query"):
+    with pytest.raises(InputError, match=r"not for BertFor.*target_modules.* query"):
         adapted(tiny_encoder, method, tmp_path / "lora")
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from audit.check import check
 from audit.errors import InputError
 from audit.items import passages, shipped
 from audit.items.alike import folded
 from audit.items.general import Packs
 from audit.items.overlap import Shared, asked_sets, cleaned, overlap, overlap_limits
+from audit.recipe import parse_recipe
 from audit.view import Item
-from tests import families
+from tests import families, tiny
 
 
 def said(texts: list[str], prefix: str, labels: str = "ab") -> list[Item]:
@@ -134,7 +137,13 @@ def test_no_pair_is_missed() -> None:
             expected[f"r{row}", f"t{place}"] = len(a & b) / len(a | b)
     found = {(one.row, one.item): one.jaccard for one in overlap(said(ours, "r"), {"test": said(theirs, "t")})}
     assert len(expected) > 100
-    assert found == pytest.approx(expected)
+    assert found.items() <= {pair: pytest.approx(jaccard) for pair, jaccard in expected.items()}.items()
+    for side in (0, 1):  # the closest of every row, and of every item
+        best: dict[str, float] = {}
+        for pair, jaccard in expected.items():
+            best[pair[side]] = max(best.get(pair[side], 0.0), jaccard)
+        kept = {one: max(jaccard for pair, jaccard in found.items() if pair[side] == one) for one in best}
+        assert kept == pytest.approx(best)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +157,12 @@ def test_no_pair_is_missed() -> None:
         ("a\u00a0 b\tc\n", "a b c"),
         ("well-made", "well made"),
         ("\u0915\u093f\u0924\u093e\u092c", "\u0915\u093f\u0924\u093e\u092c!"),  # vowel signs are no punctuation
+        ("co\u00adope\u200brate\ufeff", "cooperate"),  # a soft hyphen, a zero-width space, a byte order mark
+        ("\u22125", "-5"),  # the minus sign
+        ("1\u200b.5", "1.5"),
+        ("page 5.", "page 5"),
+        ("covid-19, 7 days", "Covid 19: 7 days!"),
+        ("2019\u20132020", "2019-2020"),
     ],
 )
 def test_what_is_the_same_text(text: str, other: str) -> None:
@@ -159,6 +174,8 @@ def test_what_is_another_text() -> None:
     assert folded("\U0001f600") != folded("\U0001f622")
     assert folded("\u0915\u093f") != folded("\u0915\u0941")
     assert folded("?") != folded("!")
+    numbers = ("5", "-5", "+5", ".5", "-.5", "5%", "15", "1 5", "1.5", "1,5", "1:5", "1/5", "1*5", "1-5", "-1.5")
+    assert len({folded(f"It is {one}.") for one in numbers}) == len(numbers)
 
 
 def test_pairs_prompts_and_options_are_asked_too() -> None:
@@ -190,6 +207,99 @@ def test_a_row_and_an_item_are_one_pair_however_often_they_are_alike() -> None:
     asked = [Item(id="p", cluster="p", pair=("The clerk was late again today.", "The clerk was late again today!"))]
     assert len(overlap(said(["The clerk was late again today"], "r"), {"pairs": asked})) == 1
 
+
+def test_many_equal_texts_are_told_once_a_row_and_once_an_item() -> None:
+    rows = said(["ok thanks"] * 50 + ["another matter", "quite so"], "r")
+    asked = {"test": said(["OK, thanks!"] * 40, "t"), "pack": said(["never said", "OK thanks"], "p")}
+    found = overlap(rows, asked)
+    assert len(found) == 50 + 39 + 50
+    _, record = cleaned(rows, found, "drop", asked=list(asked))
+    assert [(one["exact"], one["near"], one["items"]) for one in record] == [(50, 0, 40), (50, 0, 1)]
+
+
+def test_the_closest_item_speaks_for_a_row() -> None:
+    asked = {"test": said(["abcdefghijklmno", "abcdefghijklmnop"], "t")}  # of 13 shingles one is missing in the first
+    [first, second] = overlap(said(["abcdefghijklmnop"], "r"), asked)
+    assert (first.item, first.kind, second.item, second.kind) == ("t0", "near", "t1", "exact")
+    assert [first.jaccard, second.jaccard] == pytest.approx([12 / 13, 1.0])
+    [only, _] = overlap(said(["abcdefghijklmnop", "abcdefghijklmno"], "r"), {"test": asked["test"][1:]})
+    assert (only.row, only.kind) == ("r0", "exact")
+
+
+def test_templated_texts_take_no_time_that_grows_with_their_pairs() -> None:
+    """Nearly all of some 400,000 pairs of different texts are alike; 0.3 s where rows are held against arrays."""
+    rng = np.random.default_rng(0)
+
+    def texts(count: int) -> list[str]:
+        numbers = rng.integers(0, 1000, count)
+        return [f"Dear customer, your order was shipped on day {n} and will arrive soon at your door." for n in numbers]
+
+    began = time.process_time()
+    found = overlap(said(texts(1000), "r"), {"test": said(texts(1000), "t")})
+    assert len(found) <= 2000
+    assert time.process_time() - began < 3
+
+
+# --- completions ------------------------------------------------------------------------------------------------------
+
+
+def completed(prefix: str, *pairs: tuple[str, str]) -> list[Item]:
+    return [
+        Item(id=f"{prefix}{n}", cluster=f"{prefix}{n}", text=text, label=label) for n, (text, label) in enumerate(pairs)
+    ]
+
+
+def unlabelled(items: list[Item]) -> list[Item]:
+    return [item.model_copy(update={"label": None}) for item in items]
+
+
+def test_a_completion_is_its_prompt_and_its_target() -> None:
+    long = " ".join(f"word{n}" for n in range(29))
+    document = " ".join(f"fact{n}" for n in range(200))
+    test = completed(
+        "t", ("Write a review:", "A fine kettle."), (document, "Nothing new."), ("Sum up:", long), ("2 + 2 =", "4")
+    )
+    rows = completed(
+        "r",
+        ("Write a review:", "The lid leaks."),  # the same prompt, another target
+        ("write a REVIEW", "a fine kettle"),
+        (document, "All is lost."),  # so long a prompt that the whole is nearly the same
+        (document.replace("fact7 ", ""), "Nothing new!"),
+        (
+            document.replace("fact", "news"),
+            long.replace("word28", "other"),
+        ),  # the same long target under another prompt
+        ("Summary?", long[:80]),
+        ("1 + 3 =", "4"),  # a short one under another prompt
+    )
+    found = overlap(rows, {"test": test}, completion=True)
+    assert {(one.row, one.item): one.kind for one in found} == {
+        ("r1", "t0"): "exact",
+        ("r3", "t1"): "near",
+        ("r4", "t2"): "near",
+    }
+    assert {one.row for one in overlap(rows, {"test": test}) if one.kind == "exact"} >= {"r0", "r2"}  # labels: classes
+
+
+def test_a_prompt_is_held_against_texts_and_questions_too() -> None:
+    question = "What does a kettle do on the stove?"
+    rows = completed("r", (question, "It sings and sings, until all of the water in it is gone."), ("Well?", "No."))
+    choice = Item(
+        id="c", cluster="c", prompt=f"Question: {question}\nAnswer:", options=(" It boils dry.", " It sings.")
+    )
+    asked = {"choices": [choice], "items": unlabelled(said(["Well, no!", "no"], "g"))}
+    found = {(one.row, one.item) for one in overlap(rows, asked, completion=True)}
+    assert found == {("r0", "c"), ("r1", "g0")}
+    domain = unlabelled(rows)
+    assert {(one.row, one.item) for one in overlap(domain, {"test": rows}, completion=True)} == {
+        ("r0", "r0"),
+        ("r1", "r1"),
+    }
+
+
+TOWNS = [f"{chr(97 + n % 26) * 5}{chr(98 + n // 26) * 5}ville" for n in range(40)]
+TRAIN = [f"train,The clerk in {town} {town} {town} was kind.,{n % 2}\n" for n, town in enumerate(TOWNS)]
+TEST = [one.replace("train,", "test,") for one in TRAIN[:9]]
 
 # --- what becomes of them ---------------------------------------------------------------------------------------------
 
@@ -257,6 +367,25 @@ def test_everything_that_is_asked_has_a_name() -> None:
         "the test split", "[audit.forgetting] items", "[audit.forgetting] labelled 'tenses'", "questions",
     ]  # fmt: skip
     assert named["[audit.forgetting] items"] == general
+
+
+def test_validate_counts_what_is_left_and_all_that_is_trained(bert: Path, tmp_path: Path) -> None:
+    """Of 40 rows 9 are asked: 31 in batches of 4 for 2 epochs are 16 steps, 40 would be 20."""
+    (tmp_path / "task.csv").write_text("".join(["split,text,label\n", *TRAIN, *TEST]))
+    task = {"dataset": str(tmp_path / "task.csv"), "labels": ["complaint", "praise"]}
+    adapt = {"method": "full", "epochs": 2, "batch_size": 4, "seeds": [0, 1, 2]}
+    (tmp_path / "words.txt").write_text("\n".join(f"The ward {n} has {n} old beds." for n in range(20)))
+    table = tiny.recipe(bert, task=task, adapt=adapt, audit={})
+    found = check(parse_recipe(table, "tiny"))
+    assert (found.train, found.test, found.steps, found.trainings) == (31, 9, 16, 3)
+    assert found.labels == {"complaint": 15, "praise": 16}
+    domain = {"texts": str(tmp_path / "words.txt")}
+    assert check(parse_recipe({**table, "domain": domain}, "tiny")).trainings == 6
+    bias = {"label": "praise", "margins": {"probability": 0.1, "flips": 0.1}, "items": ["task"], "swaps": ["gender"]}
+    asked = {**table, "domain": domain, "audit": {"bias": {**bias, "origin": True}}}
+    assert check(parse_recipe(asked, "tiny")).trainings == 3 * (4 + 3)  # no word is silenced in the texts of the domain
+    (tmp_path / "words.txt").write_text("\n".join(f"He said that she has {n} old beds." for n in range(20)))
+    assert check(parse_recipe(asked, "tiny")).trainings == 3 * (4 + 4)
 
 
 @pytest.mark.shared_data

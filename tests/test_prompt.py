@@ -201,6 +201,53 @@ def test_a_masked_base_fills_the_mask(prompt: str, made: dict[Kind, Path], tmp_p
     assert pair.adapted.ask("logits", company) == pytest.approx(alone, abs=1e-4)
 
 
+@pytest.mark.parametrize("prompt", ["{text} It was {mask}.", "{mask}: {text}"])
+def test_an_example_with_a_mask_of_its_own_is_not_what_is_asked(
+    prompt: str, made: dict[Kind, Path], tmp_path: Path
+) -> None:
+    masked = [item.model_copy(update={"text": f"[MASK] {item.text}"}) for item in TRAIN]
+    asked = task(prompt=prompt)
+    clean, noisy = (
+        prompted(made["encoder"], tmp_path / name, "encoder", train, asked, shots=2, calibrate=False)
+        for name, train in (("clean", TRAIN), ("noisy", masked))
+    )
+    examples = json.loads((noisy / "prompt.json").read_text())["examples"]
+    assert [(text.strip(), label) for text, label in examples] == [
+        tuple(one) for one in json.loads((clean / "prompt.json").read_text())["examples"]
+    ]
+    view = pair_of(made["encoder"], clean, "encoder").adapted
+    want = view.ask("logits", texts("warm soup"))
+    said = json.loads((clean / "prompt.json").read_text())
+    said["examples"] = [[f"[MASK] {text}", label] for text, label in said["examples"]]  # of a prompt written elsewhere
+    (clean / "prompt.json").write_text(json.dumps(said))
+    other = pair_of(made["encoder"], clean, "encoder").adapted
+    whole = other.prompt.filled("warm soup", "[MASK]")  # type: ignore[attr-defined]
+    assert other.ask("logits", texts("warm soup"))[0] == pytest.approx(
+        by_last_mask(made["encoder"], whole, LABELS), abs=1e-4
+    )
+    assert np.abs(other.ask("logits", texts("warm soup")) - want).max() < 5
+
+
+def by_last_mask(folder: Path, text: str, words: Sequence[str]) -> Array:
+    """Log-probability of each word at the last of several masks, by transformers alone."""
+    model, tokenizer = AutoModelForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer(text, return_tensors="pt")["input_ids"]
+    places = (ids[0] == tokenizer.mask_token_id).nonzero()[:, 0].tolist()
+    assert len(places) == 3
+    with torch.no_grad():
+        nats = model(input_ids=ids).logits[0, places[-1]].double().log_softmax(-1)
+    return np.array([float(nats[tokenizer.convert_tokens_to_ids(word)]) for word in words])
+
+
+def test_labels_are_refused_for_how_they_are_said(llama: Path) -> None:
+    """Names that begin one another may be said apart; and the other way round."""
+    source, prompt = resolve(str(llama)), "{text} It is"
+    view = load_base(source, "causal", Readout(prompt, ("good", "good food"), ("the", "and")))
+    assert view.labels == ("good", "good food")
+    with pytest.raises(InputError, match="the label 'the' begins the label 'the and'"):
+        load_base(source, "causal", Readout(prompt, ("bad", "good"), ("the", "the and")))
+
+
 def test_a_word_behind_a_space_is_another_token_than_one_without(tmp_path: Path) -> None:
     """RoBERTa's tokenizer is byte-level: `` good`` is ``Ġgood``."""
     base = families.causal(tmp_path / "inner", "LlamaConfig", **families.GROUPED)
@@ -254,7 +301,8 @@ def test_calibrated_a_text_that_says_nothing_gets_equal_shares(
         pair_of(made[kind], prompted(made[kind], tmp_path / f"{on}", kind, shots=shots, calibrate=on), kind).adapted
         for on in (False, True)
     )
-    free = plain.ask("probabilities", texts(*NOTHING)).mean(axis=0)
+    nothing = NOTHING[:2] if kind == "encoder" else NOTHING  # without its mask, "[MASK]" is "": it counts once
+    free = plain.ask("probabilities", texts(*nothing)).mean(axis=0)
     shares = plain.ask("probabilities", TRAIN) / free
     want = shares / shares.sum(axis=1, keepdims=True)
     assert calibrated.ask("probabilities", TRAIN) == pytest.approx(want, abs=1e-6)

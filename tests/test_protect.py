@@ -48,9 +48,16 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plan(
-    base: Path, kind: Any, general: Any = OTHER, start: Path | None = None, epochs: int = 2, **strengths: Any
+    base: Path,
+    kind: Any,
+    general: Any = OTHER,
+    start: Path | None = None,
+    epochs: int = 2,
+    weight_decay: float = 0.01,
+    **strengths: Any,
 ) -> Plan:
     settings: dict[str, Any] = {"epochs": epochs, "batch_size": 8, "learning_rate": 1e-3, "max_length": 32}
+    settings["weight_decay"] = weight_decay
     method = Full(method="full", **settings, protect=Protect(**strengths))
     begins = None if start is None else resolve(str(start))
     return Plan(resolve(str(base)), kind, Task(dataset="none", labels=("a", "b")), method, general, begins)
@@ -93,12 +100,27 @@ def test_strength_0_adds_nothing_and_draws_nothing(bert: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("what", [{}, {"l2sp": 1e-30}, {"ewc": 1e-30}, {"kl": 1e-30}, {"stop": 1e9}], ids=str)
+@pytest.mark.parametrize("what", [{}, {"l2sp": 0.0}, {"kl": 1e-30}, {"stop": 1e9}], ids=str)
 def test_at_a_strength_of_nothing_training_is_plain_bit_for_bit(
     bert: Path, what: dict[str, Any], plain: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     """A strength of 1e-30 changes no float32 gradient, so that any change would be from random numbers it took."""
     assert same(trained(plan(bert, "encoder", **what), tmp_path / "out"), plain)
+
+
+@pytest.mark.parametrize("held", ["l2sp", "ewc"])
+def test_what_is_anchored_does_not_decay_to_0(held: str, bert: Path, tmp_path: Path) -> None:
+    """At a strength of next to nothing, what is left is training without decay, but of the head."""
+    one: dict[str, Any] = {held: 1e-30}
+    without = trained(plan(bert, "encoder", (), weight_decay=0.0), tmp_path / "without")
+    assert same(trained(plan(bert, "encoder", weight_decay=0.0, **one), tmp_path / "nothing"), without)
+    decayed = trained(plan(bert, "encoder", (), epochs=1, weight_decay=50.0), tmp_path / "decayed")
+    found = trained(plan(bert, "encoder", epochs=1, weight_decay=50.0, **one), tmp_path / "found")
+    begun, name = weights(bert), "bert.encoder.layer.0.output.dense.weight"
+    start = begun[name] if name in begun else begun[name.removeprefix("bert.")]
+    assert float(decayed[name].norm()) < 0.95 * float(start.norm())
+    assert float(found[name].norm()) == pytest.approx(float(start.norm()), rel=0.02)
+    assert torch.allclose(decayed["classifier.weight"].norm(), found["classifier.weight"].norm(), rtol=0.1)
 
 
 def test_a_strength_without_end_returns_the_base(bert: Path, tmp_path: Path) -> None:
@@ -260,6 +282,10 @@ def test_training_goes_back_to_the_epoch_before_the_one_that_went_too_far(
     back = trained(plan(bert, "encoder", stop=(first + second) / 2), tmp_path / "back")
     assert same(back, after[0])
     none = trained(plan(bert, "encoder", stop=first / 2), tmp_path / "none")
+    (tmp_path / "told").mkdir()
+    said = adapt(plan(bert, "encoder", stop=first / 2, epochs=1), ITEMS, 0, tmp_path / "told").notes["stopped"]
+    assert "so that nothing was learnt" in said
+    assert "[adapt.protect] stop" in said
     base = body(weights(bert))
     assert all(torch.equal(one, base[name]) for name, one in body(none).items() if name in base)
 

@@ -13,6 +13,8 @@ from audit.recipe import find_recipe, load_recipe, parse_recipe, shipped_recipes
 from tests import tiny
 
 MISTAKES = [
+    ("adapt={method='unfreeze', epochs=1}", "epochs = 1: the first trains the head alone; 'unfreeze' needs 2 or more"),
+    ("adapt.max_length=1", "[adapt] max_length = 1: input should be greater than or equal to 4"),
     ("adapt.lerning_rate=1", "[adapt] no such key 'lerning_rate'; did you mean 'learning_rate'?"),
     ("bass='x'", "no such key 'bass'; did you mean 'base'?"),
     ("audit.bais={}", "[audit] no such key 'bais'; did you mean 'bias'?"),
@@ -115,12 +117,12 @@ MISFITS = [
     ),
     (
         [TOKENS, "adapt={method='head'}"],
-        "[adapt] method = 'head': a task of type 'tokens' is trained by full, partial or",
+        "[adapt] method = 'head': it fits a head to whole texts, and the task is of type 'tokens'; choose from full,",
     ),
-    ([TOKENS, "adapt={method='lp_ft'}"], "[adapt] method = 'lp_ft': its first step fits a head to whole texts"),
+    ([TOKENS, "adapt={method='lp_ft'}"], "[adapt] method = 'lp_ft': it fits a head to whole texts"),
     (
         [STARS, "adapt={method='prompt'}"],
-        "[adapt] method = 'prompt': it chooses one of the labels; the task is of type",
+        "[adapt] method = 'prompt': it chooses one of the labels, and the task is of type",
     ),
     ([STARS, "task.metric='accuracy'"], "a task of type 'regression' is measured by mae, mse, spearman"),
     ([TOKENS, "task.metric='micro_f1'"], "a task of type 'tokens' is measured by entity_f1, token_accuracy"),
@@ -128,7 +130,7 @@ MISFITS = [
     (["kind='causal'", "adapt={method='lp_ft'}"], "[adapt] method = 'lp_ft': a causal base has no head to begin with"),
     (
         ["kind='vision'", "adapt={method='prompt'}"],
-        "a base of kind 'vision' reads no prompt; choose from head, full, peft",
+        "a base of kind 'vision' reads no prompt; choose from head, full, lp_ft, partial, unfreeze, peft",
     ),
     (["kind='vision'", "audit={gap={margin=0.1}}"], "[audit.gap] compares texts; a base of kind 'vision' reads images"),
     (

@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 
 from audit import relay
+from audit.adapt import loop
 from audit.errors import InputError, Unavailable
+from audit.items import shipped
 from audit.recipe import load_recipe, parse_recipe
 from audit.report import Report, load_report
-from audit.stages import locked
+from audit.stages import Stages, locked
 from tests import kill, tiny
 
 
@@ -49,6 +51,7 @@ def test_a_run_leaves_report_evidence_card_and_model(finished: tuple[Path, Repor
         "bias.parquet",
         "forgetting.parquet",
         "task.parquet",
+        "training.parquet",
     ]
     card = (out / "card.md").read_text()
     assert "## Inherited bias" in card
@@ -68,6 +71,8 @@ def test_evidence_recomputes_the_findings_and_holds_no_text(finished: tuple[Path
     out, report = finished
     evidence = pd.concat(pd.read_parquet(path) for path in (out / "evidence").iterdir())
     assert list(evidence.columns) == ["item_id", "cluster", "arm", "seed", "question", "value"]
+    losses = evidence[evidence["question"] == "training/loss"]
+    assert list(losses["item_id"]) == [f"step {step}" for step in range(1, len(losses) + 1)]
     for finding in report.findings:
         if finding.group is not None or finding.audit == "gap":
             continue
@@ -124,6 +129,89 @@ def test_what_a_run_depends_on_is_not_what_it_was(tiny_encoder: Path, tmp_path: 
     items.write_text("\n".join(item.model_dump_json() for item in passages()[:64]))
     run(table, tmp_path / "run")
     items.write_text("\n".join(item.model_dump_json() for item in passages()[64:128]))
+    with pytest.raises(InputError, match="holds a run of another recipe, base, data or version"):
+        run(table, tmp_path / "run")
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def feedback(file: Path, labels: tuple[str, str], again: int = 0) -> dict[str, Any]:
+    """Write training and test rows under two labels, the first few test rows for training as well; the task's table."""
+    read = [json.loads(line) for line in shipped("feedback").read_text().splitlines()]
+    train, test = (
+        [row for row in read if row["split"] == split][:count] for split, count in (("train", 32), ("test", 24))
+    )
+    train += [row | {"split": "train"} for row in test[:again]]
+    named = dict(zip(("complaint", "praise"), labels, strict=True))
+    rows = [{"text": row["text"], "label": named[row["label"]], "split": row["split"]} for row in (*train, *test)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    return {"dataset": str(file), "labels": ["complaint", "praise"]}
+
+
+def test_a_fresh_run_goes_on_with_nothing_that_a_killed_one_left(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SECONDS", 0.0)
+    adapt = {"method": "full", "epochs": 2, "learning_rate": 1e-3, "max_length": 32}
+    task = feedback(tmp_path / "rows.jsonl", ("complaint", "praise"))
+    table = tiny.recipe(tiny_encoder, task=task, adapt=adapt, audit={})
+
+    class Killed(BaseException):
+        pass
+
+    def kill_it(stage: str, done: int, total: int) -> None:
+        if stage == "seed-0" and done == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(table, tmp_path / "out", tick=kill_it)
+    assert list((tmp_path / "out" / "checkpoints").iterdir())
+    feedback(tmp_path / "rows.jsonl", ("praise", "complaint"))
+    again, clean = run(table, tmp_path / "out", fresh=True), run(table, tmp_path / "clean")
+    assert again.adapted.files == clean.adapted.files
+
+
+def test_starting_over_leaves_no_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / "seed-0").mkdir(parents=True)
+    Stages(tmp_path, "key")
+    assert (tmp_path / "checkpoints").is_dir()
+    Stages(tmp_path, "key", fresh=True)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_what_protections_read_is_part_of_a_run_and_what_training_left_to_say_is_reported(
+    bert: Path, tmp_path: Path
+) -> None:
+    items = tmp_path / "items.txt"
+    said = [f"A {word} river ran on and on, {n} miles." for n in range(12) for word in ("slow", "loud")]
+    items.write_text("\n".join(said))
+    protect = {"ewc": 0.1, "stop": 1e-9, "items": str(items), "limit": 22}
+    adapt = {
+        "method": "full",
+        "epochs": 2,
+        "learning_rate": 1e-3,
+        "max_length": 32,
+        "seeds": [0, 1],
+        "protect": protect,
+    }
+    domain = {"epochs": 1, "max_length": 32}
+    table = tiny.recipe(bert, task=feedback(tmp_path / "rows.jsonl", ("complaint", "praise"), again=2),
+                        adapt=adapt, domain=domain, audit={})  # fmt: skip
+    report = run(table, tmp_path / "run")
+    for seed in (0, 1):
+        found = [limit for limit in report.limits if limit.startswith(f"Training (seed {seed}): epoch 1 went too far")]
+        assert len(found) == 1
+        assert "nothing was learnt" in found[0]
+    assert [one["seed"] for one in report.provenance.training] == [0, 1]
+    assert {len(one["fisher_sha256"]) for one in report.provenance.training} == {64}
+    task, general, texts = report.provenance.data
+    assert (task["train"], task["test"]) == (32, 24)  # the two that are asked as well are dropped
+    assert task["trained"] != task["fingerprint"]
+    assert (general["name"], general["train"]) == (f"[adapt.protect] {items}", 22)
+    assert (texts["name"], texts["train"]) == ("[domain] task", 29)  # a tenth is held out
+    assert len({one["trained"] for one in report.provenance.data}) == 3
+    items.write_text("\n".join(reversed([f"{text} Or not." for text in said])))
     with pytest.raises(InputError, match="holds a run of another recipe, base, data or version"):
         run(table, tmp_path / "run")
 
@@ -245,6 +333,19 @@ def test_own_items_replace_the_shipped_ones(finished: tuple[Path, Report], tiny_
     asked = {one.name: one.n_items for one in report.findings if one.audit == "forgetting" and one.group is None}
     assert asked["general/refit_probe"] == 36  # items that were given have no other name
     assert asked["neighbours"] == 36
+
+
+def test_rows_that_are_also_asked_teach_no_probe_of_an_audit(tiny_encoder: Path, tmp_path: Path) -> None:
+    task = feedback(tmp_path / "rows.jsonl", ("complaint", "praise"), again=3)
+    recipe = parse_recipe(tiny.recipe(tiny_encoder, task=task, audit={}), "tiny.toml")
+    report = relay.audit_model(recipe, "", str(tiny_encoder), str(tiny_encoder), tmp_path / "out")[0]
+    (record,) = report.provenance.overlap
+    assert (record["exact"], record["dropped"]) == (3, 3)
+    assert report.provenance.data[0]["train"] == 32
+    assert any(
+        limit.startswith("Overlap: 3 rows of [task] dataset (to which probes are fitted)") for limit in report.limits
+    )
+    assert any(limit.startswith("What the adapted model was trained on is not known") for limit in report.limits)
 
 
 # --- the report -------------------------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ import pandas as pd
 import pytest
 import torch
 
-from audit.adapt import loop, resume
+from audit.adapt import Plan, adapt, loop, resume
 from audit.adapt.fit import Group, Penalty, fit
-from audit.recipe import Full
+from audit.models.source import resolve
+from audit.recipe import Domain, Full, Peft, Task
+from audit.view import Item
 from tests.test_fit_training import SETTINGS, Pull, State, classifier, collate, everything, gradual, rows, same, state
 
 STEPS = 15
@@ -53,6 +57,7 @@ def train(
     kill_asked: bool = False,
     settings: Full = SETTINGS,
     seed: int = 0,
+    fingerprint: str = "",
 ) -> tuple[State, pd.DataFrame, int]:
     """Train; return weights, curve and how many steps this call took."""
     model, taken = classifier(), []
@@ -70,7 +75,7 @@ def train(
     curve = fit(
         model, rows(), collate, settings, groups(model), seed=seed, penalties=penalties or [],
         stop=None if stop_at is None else stop,
-        checkpoints=checkpoints, progress=told,
+        fingerprint=fingerprint, checkpoints=checkpoints, progress=told,
     )  # fmt: skip
     return state(model), curve, len(taken)
 
@@ -155,7 +160,13 @@ def test_one_checkpoint_is_kept_and_holds_only_what_training_changes(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "other", [{"seed": 1}, {"settings": SETTINGS.model_copy(update={"learning_rate": 2e-2})}, {"groups": gradual}]
+    "other",
+    [
+        {"seed": 1},
+        {"settings": SETTINGS.model_copy(update={"learning_rate": 2e-2})},
+        {"groups": gradual},
+        {"fingerprint": "of other data"},
+    ],
 )
 def test_a_checkpoint_of_another_training_is_not_read(other: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(Killed):
@@ -163,6 +174,80 @@ def test_a_checkpoint_of_another_training_is_not_read(other: dict[str, Any], tmp
     weights, _, taken = train(tmp_path / "kept", **other)
     assert taken == STEPS
     assert same(weights, train(None, **other)[0])
+
+
+METHOD = Full(method="full", epochs=2, batch_size=4, learning_rate=1e-3, max_length=16)
+ITEMS = [Item(id=f"t{n}", cluster=f"t{n}", text=f"The clerk was {n} late.", label="ab"[n % 2]) for n in range(16)]
+
+
+def killed(work: Callable[[Callable[[int, int], None]], Any], last: int = 3) -> None:
+    """Do some work until it tells of its third step."""
+
+    def told(done: int, total: int) -> None:
+        if done == last:
+            raise Killed
+
+    with pytest.raises(Killed):
+        work(told)
+
+
+def test_a_checkpoint_of_other_labels_of_the_same_texts_is_not_read(tiny_encoder: Path, tmp_path: Path) -> None:
+    plan = Plan(resolve(str(tiny_encoder)), "encoder", Task(dataset="none", labels=("a", "b")), METHOD)
+    others = [item.model_copy(update={"label": "ab"["ab".index(item.label or "") - 1]}) for item in ITEMS]
+    for name in ("killed", "resumed", "clean"):
+        (tmp_path / name).mkdir()
+    kept = tmp_path / "kept"
+    killed(lambda told: adapt(plan, ITEMS, 0, tmp_path / "killed", checkpoints=kept, progress=told))
+    assert kept.is_dir()
+    adapt(plan, others, 0, tmp_path / "resumed", checkpoints=kept)
+    adapt(plan, others, 0, tmp_path / "clean")
+    written = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("resumed", "clean")]
+    assert written[0] == written[1]
+
+
+def test_a_checkpoint_of_pretraining_on_other_texts_is_not_read(bert: Path, tmp_path: Path) -> None:
+    from audit.adapt.domain import pretrain
+
+    base, kept = resolve(str(bert)), tmp_path / "kept"
+    domain = Domain(epochs=2, batch_size=4, learning_rate=1e-3, max_length=16)
+    others = [item.model_copy(update={"text": f"A {item.text}"}) for item in ITEMS]
+    for name in ("killed", "resumed", "clean"):
+        (tmp_path / name).mkdir()
+    killed(lambda told: pretrain(base, "encoder", domain, ITEMS, 0, tmp_path / "killed", checkpoints=kept,
+                                 progress=told))  # fmt: skip
+    assert kept.is_dir()
+    pretrain(base, "encoder", domain, others, 0, tmp_path / "resumed", checkpoints=kept)
+    pretrain(base, "encoder", domain, others, 0, tmp_path / "clean")
+    written = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("resumed", "clean")]
+    assert written[0] == written[1]
+
+
+def test_the_fingerprint_of_a_plan_holds_all_that_its_training_depends_on(tiny_encoder: Path, bert: Path) -> None:
+    base, other = resolve(str(tiny_encoder)), resolve(str(bert))
+    plan = Plan(base, "encoder", Task(dataset="none", labels=("a", "b")), METHOD, ITEMS[:4])
+    changed = [
+        replace(plan, base=other),
+        replace(plan, start=other),
+        replace(plan, kind="sentence_encoder"),
+        replace(plan, task=Task(dataset="none", labels=("b", "a"))),
+        replace(plan, method=METHOD.model_copy(update={"learning_rate": 2e-3})),
+        replace(plan, general=ITEMS[4:8]),
+        replace(plan, code="another version"),
+    ]
+    said = [one.fingerprint(ITEMS, 0) for one in (plan, *changed)]
+    said += [plan.fingerprint(ITEMS, 1), plan.fingerprint(ITEMS[1:], 0), plan.fingerprint(ITEMS[::-1], 0)]
+    assert len(set(said)) == len(said)
+    assert replace(plan).fingerprint(ITEMS, 0) == said[0]
+
+
+def test_an_adapter_is_written_alike_by_every_process(tiny_encoder: Path, tmp_path: Path) -> None:
+    """PEFT holds names in a set, whose order is another in every process."""
+    method = Peft(method="peft", epochs=1, batch_size=16, max_length=16)
+    adapt(Plan(resolve(str(tiny_encoder)), "encoder", Task(dataset="none", labels=("a", "b")), method), ITEMS, 0,
+          tmp_path)  # fmt: skip
+    names = json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"]
+    assert len(names) > 5
+    assert names == sorted(names)
 
 
 def test_a_short_training_writes_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,13 +278,16 @@ def job(asked: Task, train: list[Item], test: list[Item], base: Told, adapted: T
     )
 
 
-def stage(folder: Path, made: Any, models: tuple[str, ...] = ()) -> tuple[Any, list[Any], list[str]]:
+def stage(
+    folder: Path, made: Any, models: tuple[str, ...] = (), *, distinct: bool = True
+) -> tuple[Any, list[Any], list[str]]:
     """Run the stage; return the report's task, its arms, and its limits."""
     folders = []
     for seed, name in enumerate(models):
         folders.append(folder / name)
         folders[-1].mkdir()
         (folders[-1] / "adaptation.json").write_text(json.dumps({"seed": seed}))
+        (folders[-1] / "head.json").write_text(name if distinct else "one")
     measure(made, folder, folders)
     said = json.loads((folder / "result.json").read_text())
     return said["task"] and ReportTask.model_validate(said["task"]), said["arms"], said["limits"]
@@ -394,18 +397,49 @@ def test_three_seeds_make_a_claim_about_the_recipe(tmp_path: Path) -> None:
         ReportTask.model_validate({**said.model_dump(), "over_seeds": None})
 
 
+def test_seeds_that_draw_nothing_make_no_claim(tmp_path: Path) -> None:
+    asked, truth = Task(dataset="d", labels=("a", "b")), items(["a", "b"] * 4)
+    told = Told({"probabilities": by_id([[0.9, 0.1]] * 8)}, ("a", "b"))
+    made = job(asked, truth, truth, told, told, {"two": told, "three": told})
+    said, arms, limits = stage(tmp_path, made, ("one", "two", "three"), distinct=False)
+    assert (said.claim, said.over_seeds) == ("checkpoint", None)
+    assert len({arm["sha256"] for arm in arms[1:]}) == 1
+    assert any("the models of all 3 seeds are one and the same" in one for one in limits)
+    (tmp_path / "other").mkdir()
+    said, _, limits = stage(tmp_path / "other", made, ("one", "two", "three"))
+    assert said.claim == "recipe"
+    assert not any("one and the same" in one for one in limits)
+
+
+def test_few_items_a_class_are_a_limit(tmp_path: Path) -> None:
+    told = Told({"probabilities": by_id([[0.9, 0.1]] * 8)}, ("a", "b"))
+    for metric, limited in (("macro_f1", True), ("accuracy", False)):
+        asked, truth = Task(dataset="d", labels=("a", "b"), metric=metric), items(["a", "b"] * 4)  # type: ignore[arg-type]
+        _, _, limits = stage(tmp_path, job(asked, truth, truth, told, told, {}))
+        assert any("averages over 2 classes of 4.0 items" in one for one in limits) == limited
+
+
 def test_what_is_not_defined_is_said_and_not_invented(tmp_path: Path) -> None:
     asked, truth = Task(dataset="d", labels=("a", "b", "c"), metric="matthews"), items(["a", "b"] * 4)
     adapted = Told({"probabilities": by_id([[1, 0, 0], [0, 1, 0]] * 4)}, ("a", "b", "c"))
     same = Told({"probabilities": by_id([[1, 0, 0]] * 8)}, ("a", "b", "c"))
-    said, arms, limits = stage(tmp_path, job(asked, truth, truth, same, adapted, {}))
-    assert said.base is said.change is None
-    assert said.adapted.value == 1
-    assert any(
-        "the base was not measured (matthews: all items are of one class, or predicted as one)" in x for x in limits
-    )
-    assert any("no training item is labelled 'c': it cannot be learnt" in one for one in limits)
-    assert arms[0]["task"] is None
     said, arms, limits = stage(tmp_path, job(asked, truth, truth, adapted, same, {}))
-    assert (said, arms) == (None, [])
-    assert limits == ["The task was not measured: matthews: all items are of one class, or predicted as one."]
+    assert (said.base.value, said.adapted.value, said.change.value) == (1, 0, -1)  # collapsed, and still measured
+    assert arms[0]["task"] == 0
+    assert any("no training item is labelled 'c': it cannot be learnt" in one for one in limits)
+
+
+def test_where_one_seed_cannot_be_measured_the_others_are_listed(tmp_path: Path) -> None:
+    asked, numbers = Task(dataset="d", type="regression", metric="spearman"), [1.0, 2.0, 4.0, 3.0]
+    truth = items([repr(one) for one in numbers])
+    same, sound = (Told({"logits": by_id([[one] for one in some])}) for some in ([7.0] * 4, [1.0, 2.0, 3.0, 4.0]))
+    base, silent = Told({"embedding": by_id([[one] for one in numbers])}), Told({})
+    said, arms, limits = stage(
+        tmp_path, job(asked, truth, truth, base, same, {"one": same, "two": sound, "three": silent}),
+        ("one", "two", "three"),
+    )  # fmt: skip
+    assert said is None
+    assert limits == ["The task was not measured: spearman: every prediction is the same: nothing is ranked."]
+    assert [(arm["name"], arm["seed"]) for arm in arms] == [("constant", None), *(("adapted", n) for n in range(3))]
+    assert [arm["task"] for arm in arms] == [None, None, pytest.approx(0.8), None]  # 1 - 6·2 / (4·15)
+    assert all(arm["sha256"] for arm in arms[1:])

@@ -22,6 +22,7 @@ from transformers import (
 from audit.items.swap import Axis, neutralise
 from audit.models.source import Source, file_hashes, module_folders
 from audit.models.weights import load_config, load_weights
+from audit.probe import drawn_rows
 from audit.view import Item, Kind
 
 __all__ = ["drawn", "group_silent", "random_twin", "shuffle_within", "shuffled_twin"]
@@ -66,10 +67,13 @@ def group_silent(items: Sequence[Item], axes: Sequence[Axis]) -> tuple[list[Item
     return silent, sum(one.text != item.text for one, item in zip(silent, items, strict=True))
 
 
-def drawn(items: Sequence[Item], seed: int) -> list[Item]:
-    """Draw as many items with replacement: what stands for a seed where training has none (a logistic head)."""
-    rows = np.random.default_rng(seed).integers(0, len(items), len(items))
-    return [items[row] for row in rows]
+def drawn(items: Sequence[Item], seed: int, *, within_labels: bool = True) -> list[Item]:
+    """Draw as many items with replacement: what stands for a seed where training has none (a logistic head).
+
+    ``within_labels``: as many of every label, so that none goes missing; sets of labels are too many for that.
+    """
+    strata = [item.label or "" if within_labels else "" for item in items]
+    return [items[row] for row in drawn_rows(strata, np.random.default_rng(seed))]
 
 
 def random_twin(base: Source, kind: Kind, seed: int, folder: Path) -> Source:

@@ -24,7 +24,7 @@ from audit.models.stored import read_tensor, stored_pair
 from audit.models.tokens import context, load_tokenizer, pad_token
 from audit.models.weights import load_config, load_weights, refuse_made_up
 from audit.recipe import Domain
-from audit.view import Item, Kind
+from audit.view import Item, Kind, fingerprint
 
 __all__ = ["domain_texts", "held_out", "pretrain", "refuse_headless"]
 
@@ -87,11 +87,17 @@ def pretrain(
     names = tuple(name for name, _ in model.named_parameters())
     curve = fit(
         model, rows, collated(pad_token(model, tokenizer)), domain, [Group(names, domain.learning_rate)],
-        seed=seed, checkpoints=checkpoints, progress=progress,
+        seed=seed, fingerprint=_asked(base, kind, domain, texts), checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     model.save_pretrained(folder, state_dict={**model.state_dict(), **_beside(base, model)})
     tokenizer.save_pretrained(folder)
     return Trained(sum(one.numel() for one in model.parameters()), curve)
+
+
+def _asked(base: Source, kind: Kind, domain: Domain, texts: Sequence[Item]) -> str:
+    """Hash what is trained, and on what, in order: a checkpoint of another is not gone on with."""
+    parts = [base.sha256, kind, domain.model_dump_json(), fingerprint(texts), *(one.id for one in texts)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def refuse_headless(base: Source, kind: Kind) -> None:

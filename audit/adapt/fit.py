@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,6 +73,8 @@ def fit(
     seed: int,
     penalties: Sequence[Penalty] = (),
     stop: Stop | None = None,
+    anchored: Collection[str] = (),
+    fingerprint: str = "",
     checkpoints: Path | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -94,6 +96,10 @@ def fit(
         Of the order of rows and of dropout.
     penalties : sequence of Penalty
     stop : Stop, optional
+    anchored : collection of str
+        Parameters that a penalty holds where they were: it stands in place of the decay to 0, which they have not.
+    fingerprint : str
+        Of what is trained, and on what: a checkpoint of another is not gone on with.
     checkpoints : Path, optional
         Where a training that is called again with the same arguments finds how far it came; it ends with the same
         weights and the same curve, bit for bit, as one that was never interrupted. Gone when training is done.
@@ -114,7 +120,8 @@ def fit(
     Notes
     -----
     The rate rises linearly over the share ``warmup`` of the steps, then falls linearly to 0; gradients are clipped to
-    length 1. On several ranks each takes its share of a batch.
+    length 1. On several ranks each takes its share of a batch; where tokens have labels of their own, each share
+    counts by how many it has, so that the loss is the mean over the tokens of the batch, as on one rank.
     """
     ranks = 1 if launched() is None else launched().num_processes
     with tempfile.TemporaryDirectory() as scratch:
@@ -133,16 +140,19 @@ def fit(
             disable_tqdm=True,
             logging_strategy="no",
             logging_nan_inf_filter=False,  # a loss that is not finite ends the training
-            average_tokens_across_devices=False,  # every rank's loss is the mean of its share, whatever the task
+            average_tokens_across_devices=False,  # it would multiply penalties, and losses that count no tokens
             use_cpu=best_device().type == "cpu",
             dataloader_pin_memory=False,
             remove_unused_columns=False,
         )
-        said = [seed, len(rows), ranks, settings, groups, [one.name for one in penalties], stop is not None]
+        said = [fingerprint, seed, len(rows), ranks, settings, groups, sorted(anchored)]
+        said += [[one.name for one in penalties], stop is not None]
         kept = None if checkpoints is None else Checkpoints(checkpoints, said)
         config: Any = getattr(model, "config", None)
         cached = getattr(config, "use_cache", None)  # which a Trainer switches off, for the checkpoint as well
-        trainer = Fit(groups, penalties, kept, model=model, args=arguments, train_dataset=rows, data_collator=collate)
+        trainer = Fit(
+            groups, penalties, kept, anchored, model=model, args=arguments, train_dataset=rows, data_collator=collate
+        )
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(Course(trainer, rows, stop))
         trainer.add_callback(Report(progress))

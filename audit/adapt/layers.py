@@ -66,11 +66,6 @@ def groups_of(model: Any, method: Gradient, new: set[str]) -> list[Group]:
 
 def _gradual(model: Any, names: Sequence[str], method: Unfreeze, new: set[str]) -> list[Group]:
     """The head, then groups of layers, one an epoch; what would begin after the last epoch is in no group."""
-    if method.epochs < 2:
-        raise InputError(
-            f"[adapt] method = 'unfreeze': epochs = {method.epochs} trains the head alone; it needs 2 at least, or "
-            "choose head"
-        )
     head, layers, below = _stack(model, names, method.method, new)
     count = min(method.epochs - 1, len(layers)) if method.groups is None else method.groups
     _refuse_more("groups", count, layers, model)

@@ -95,7 +95,9 @@ def _one(scaled: Array, truth: Array, c: float) -> tuple[Array, float]:
 
 
 def _softmax(scaled: Array, truth: Array, c: float, outputs: int) -> tuple[Array, Array]:
-    """Fit all labels at once."""
+    """Fit all labels at once; where all items have one, it is always said."""
+    if np.ptp(truth) == 0:
+        return spread(np.zeros((1, scaled.shape[1])), np.zeros(1), truth[:1].astype(int), outputs)
     fitted = LogisticRegression(C=c, max_iter=5000).fit(scaled, truth)
     return spread(fitted.coef_, fitted.intercept_, fitted.classes_.astype(int), outputs)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ __all__ = ["Course", "Fit", "Report"]
 
 SECONDS = 60.0
 """Wall time between two checkpoints; an epoch that takes longer ends with one."""
+SILENT = -100  # the label of a token that carries no loss
 NOW, BEFORE = "trained.safetensors", "epoch-before.safetensors"
 
 
@@ -38,14 +39,16 @@ class Fit(Trainer):
         groups: Sequence[Group],
         penalties: Sequence[Penalty],
         checkpoints: Checkpoints | None,
+        anchored: Collection[str] = (),
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.network: Any = settings["model"]  # which is never wrapped
-        self.groups, self.penalties, self.checkpoints = groups, penalties, checkpoints
+        self.groups, self.penalties, self.checkpoints, self.anchored = groups, penalties, checkpoints, set(anchored)
         self.names = [name for group in groups for name in group.names]
         self.before: dict[str, torch.Tensor] = {}  # the weights of the epoch before, where training may go back
         self._said: dict[str, torch.Tensor] = {}
+        self._share: torch.Tensor | None = None
         self._still: list[Any] = []
         self._writing: Path | None = None
         trained = set(self.names)
@@ -55,7 +58,7 @@ class Fit(Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Build the groups of all epochs at once: what is added to an optimizer's model later is not trained."""
         named = dict(self.network.named_parameters())
-        decaying = set(self.get_decay_parameter_names(self.network))
+        decaying = set(self.get_decay_parameter_names(self.network)) - self.anchored
         parts: list[dict[str, Any]] = []
         for group in self.groups:
             inside = [named[name] for name in named if name in set(group.names) & decaying]
@@ -82,9 +85,10 @@ class Fit(Trainer):
         """Compute the loss of a batch and log it; refuse one that is not finite before a weight has changed."""
         for part in self._still:
             part.eval()
-        self._said = {}
+        self._said, self._share = {}, self._tokens(inputs["labels"], num_items_in_batch)
         # inside of whatever wraps the model, so that gradients of penalties are averaged over ranks like all others
-        hook = self.network.register_forward_hook(self._penalise) if self.penalties else None
+        asked = bool(self.penalties) or self._share is not None
+        hook = self.network.register_forward_hook(self._penalise) if asked else None
         try:
             loss: Any = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
         finally:
@@ -104,10 +108,20 @@ class Fit(Trainer):
         self.state.log_history.append(row | logged)
         return (loss, None) if return_outputs else loss
 
+    def _tokens(self, labels: torch.Tensor, counted: Any) -> torch.Tensor | None:
+        """How many labelled tokens this rank has to its mean over the ranks; None where each counts alike."""
+        if self.accelerator.num_processes == 1 or labels.ndim < 2 or labels.is_floating_point():
+            return None
+        own = torch.as_tensor((labels != SILENT).sum() if counted is None else counted, device=labels.device).float()
+        mean: torch.Tensor = self.accelerator.reduce(own, "mean")
+        return own / mean
+
     def _penalise(self, model: Any, _: Any, output: Any) -> None:
         """Add the penalties to the loss that a model is about to return; what they ask the model is not penalised."""
         if self._said:
             return
+        if self._share is not None:
+            output["loss"] = self._share * output["loss"]
         self._said = {"loss": output["loss"].detach()}
         for penalty in self.penalties:
             if penalty.weight_of_task != 1:

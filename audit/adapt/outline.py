@@ -11,10 +11,9 @@ import transformers
 from safetensors import safe_open
 
 from audit.adapt.layers import groups_of
-from audit.adapt.trainee import OnEmbedding, last_layer
+from audit.adapt.trainee import OnEmbedding, last_layer, on_embedding
 from audit.adapt.tuner import targets_of, with_tuner
 from audit.errors import InputError
-from audit.models.pooling import read_pooling
 from audit.models.source import Source
 from audit.models.stored import weight_files
 from audit.models.weights import first_line, load_config
@@ -87,11 +86,7 @@ def outline(base: Source, kind: Kind, task: Task, device: torch.device = META) -
     config, outputs = load_config(base), len(task.names) or 1
     own = _own_class(config)
     if kind in ("sentence_encoder", "clip"):
-        model = _built(own, base, kind, config, device)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(_is_read(model, name, kind))
-        width = _width(base, kind, config)
-        return OnEmbedding(model, _unasked, width, True, outputs, task.type), {"head.weight", "head.bias"}
+        return on_embedding(_built(own, base, kind, config, device), base, kind, task), {"head.weight", "head.bias"}
     if kind == "causal":
         return _built(transformers.AutoModelForCausalLM, base, kind, config, device), set()
     auto: Any = transformers.AutoModelForSequenceClassification
@@ -147,22 +142,6 @@ def _stored(base: Source) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _is_read(model: Any, name: str, kind: Kind) -> bool:
-    """Tell whether the embedding of an image, or of a text, comes of a parameter."""
-    if kind == "clip":
-        return name.startswith(("vision_model.", "visual_projection."))
-    below = name.removeprefix(f"{model.base_model_prefix}.")
-    return not below.startswith("pooler.") and (model.base_model is model or below != name)
-
-
-def _width(base: Source, kind: Kind, config: Any) -> int:
-    """Return the width of the embedding of an image, or of a text."""
-    if kind == "clip":
-        return int(getattr(config, "projection_dim", None) or config.vision_config.hidden_size)
-    hidden = torch.ones(1, 2, config.get_text_config().hidden_size)
-    return int(read_pooling(base, CPU)(hidden, torch.ones(1, 2, dtype=torch.long)).shape[1])
-
-
 def _embedding(model: Any, kind: Kind, task: Task) -> int:
     """Return the width of what a head on remembered features reads."""
     if isinstance(model, OnEmbedding):
@@ -170,7 +149,3 @@ def _embedding(model: Any, kind: Kind, task: Task) -> int:
     if kind == "vision":
         return last_layer(model, len(task.names) or 1).in_features
     return int(model.config.get_text_config().hidden_size)
-
-
-def _unasked(*_: Any) -> torch.Tensor:
-    raise NotImplementedError("a model without weights answers nothing")

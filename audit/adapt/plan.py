@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import pandas as pd
 from audit.models.ask import Readout
 from audit.models.source import Source
 from audit.recipe import Adapt, Task
-from audit.view import Item, Kind, View
+from audit.view import Item, Kind, View, fingerprint
 
 __all__ = ["Plan", "Trained"]
 
@@ -35,6 +36,8 @@ class Plan:
         Where training begins, if not at the base: the base after pretraining on the domain.
     remembered : callable, optional
         Keeps the answers of a view (see `audit.view.remember`), so that a base is asked once for all its heads.
+    code : str
+        Hash of the code that trains, where a checkpoint may outlive it.
     """
 
     base: Source
@@ -44,11 +47,20 @@ class Plan:
     general: Sequence[Item] = ()
     start: Source | None = None
     remembered: Callable[[View], View] | None = None
+    code: str = ""
 
     @property
     def begins(self) -> Source:
         """The weights that training begins with."""
         return self.start or self.base
+
+    def fingerprint(self, items: Sequence[Item], seed: int) -> str:
+        """Hash everything that a training on some items depends on: what another began, none goes on with."""
+        parts = [self.code, self.base.sha256, self.begins.sha256, self.kind, str(seed)]
+        parts += [self.task.model_dump_json(), self.method.model_dump_json()]
+        for some in (items, self.general):  # their order counts: batches are drawn by it
+            parts += [fingerprint(some), *(item.id for item in some)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def copy_start(self, folder: Path) -> None:
         """Copy the weights that training begins with beside what reads them, where they are not the base's."""
@@ -74,7 +86,7 @@ class Trained:
     curve : DataFrame
         Columns ``step``, ``epoch``, ``loss``, ``learning_rate``, and one a penalty; empty where there are no steps.
     notes : dict
-        What else must be known: where it stopped, the hash of a Fisher information.
+        What else must be known: where it stopped, what was cut, the hash of a Fisher information.
     """
 
     parameters: int

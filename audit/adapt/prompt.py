@@ -72,7 +72,8 @@ def fit_prompt(plan: Plan, items: Sequence[Item], seed: int, folder: Path, progr
     )  # fmt: skip
     asked = PromptedView(view, prompt)
     if method.shots:
-        examples = drawn_examples(items, prompt, method.shots, seed, _length(view), asked.room)
+        cleaned = [item.model_copy(update={"text": asked.clean(item.text or "")}) for item in items]
+        examples = drawn_examples(cleaned, prompt, method.shots, seed, _length(view), asked.room)
         prompt = replace(prompt, examples=examples)
     if method.calibrate:
         prompt = replace(prompt, prior=_prior(plan, view, prompt, items if images else ()))
@@ -126,12 +127,14 @@ def drawn_examples(
 
 def _prior(plan: Plan, view: ModelView, prompt: TaskPrompt, images: Sequence[Item]) -> tuple[float, ...]:
     """Log of the mean probability of each label."""
-    asked: View = PromptedView(view, prompt)
+    prompted = PromptedView(view, prompt)
+    asked: View = prompted
     if images:
         asked, items = plan.remembered(asked) if plan.remembered else asked, list(images)
     else:
         read = view.kind != "sentence_encoder" or _length(view)("")
-        items = [Item(id=repr(text), cluster=repr(text), text=text) for text in SILENT if text or read]
+        silent = dict.fromkeys(map(prompted.clean, SILENT))  # without its mask, one of them is another
+        items = [Item(id=repr(text), cluster=repr(text), text=text) for text in silent if text or read]
     mean: Array = asked.ask("probabilities", items).mean(axis=0)
     return tuple(float(value) for value in np.log(np.maximum(mean, np.finfo(float).tiny)))
 

@@ -108,22 +108,25 @@ def _targets(plan: Plan, items: Sequence[Item]) -> list[int] | list[float] | lis
 def _completion(plan: Plan, item: Item, tokenizer: PreTrainedTokenizerBase, longest: int) -> Row:
     """Prompt and what completes it as one sequence; only the latter carries loss. A long prompt loses its beginning.
 
-    A label is written as it is asked for. The text of another task ends with the token that ends texts.
+    A label is written as it is asked for. The text of another task ends with the token that ends texts, unless it was
+    cut: no text ends behind a word that goes on.
     """
     if plan.task.type == "completion":
         prompt, label = item.text or "", item.label or ""
         end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-        answer = [*continuation(tokenizer, label)[: longest - 1 - len(end)], *end]
+        whole = [*continuation(tokenizer, label), *end]
+        answer = whole[: max(1, longest - 1)]
+        cut = len(answer) < len(whole)
     else:
         before, after = plan.readout.prompt.split("{text}")
         prompt = before + (item.text or "") + after
-        answer = continuation(tokenizer, plan.readout.completion(item.label or ""))
+        answer, cut = continuation(tokenizer, plan.readout.completion(item.label or "")), False
     if len(answer) >= longest:
         raise InputError(
             f"[adapt] max_length = {longest}: the label {item.label!r:.80} alone has {len(answer)} tokens; raise it"
         )
     asked = _unclosed(tokenizer, tokenizer(prompt)["input_ids"])[len(answer) - longest :]
-    return {"input_ids": [*asked, *answer], "labels": [SILENT] * len(asked) + answer}
+    return {"input_ids": [*asked, *answer], "labels": [SILENT] * len(asked) + answer, "cut": cut}
 
 
 def _unclosed(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from audit.adapt.fit import fit
+from audit.adapt.body import weights_by_name
+from audit.adapt.fit import Penalty, fit
 from audit.adapt.layers import groups_of
 from audit.adapt.lp import fit_first
 from audit.adapt.plan import Plan, Trained
-from audit.adapt.protect import notes_of, penalties, softened_in_place
+from audit.adapt.protect import Pull, notes_of, penalties, softened_in_place
 from audit.adapt.rows import training_rows, units_of
 from audit.adapt.stopping import stopper
 from audit.adapt.trainee import trainee, write_trained
@@ -22,6 +23,13 @@ from audit.recipe import Gradient, LpFt, Peft
 from audit.view import Item
 
 __all__ = ["train"]
+
+STOPPED = "epoch {epoch} went too far: kept is what epoch {kept} ended with"
+NOTHING = (
+    "epoch 1 went too far already, so that nothing was learnt: kept is what training began with; raise [adapt.protect] "
+    "stop, or lower [adapt] learning_rate"
+)
+CUT = "{cut} of {rows} completions were cut at max_length = {longest}, and taught without an end"
 
 
 def train(
@@ -68,6 +76,8 @@ def train(
         seed=seed,
         penalties=added,
         stop=None if stop is None else stops,
+        anchored=_anchored(model, added),
+        fingerprint="" if checkpoints is None else plan.fingerprint(items, seed),
         checkpoints=checkpoints,
         progress=progress,
     )
@@ -79,14 +89,27 @@ def train(
     softened_in_place(plan, folder, method.protect.wise)
     notes = notes_of(added)
     if too_far:
-        notes["stopped"] = f"epoch {too_far[0] + 1} went too far: kept is what epoch {too_far[0]} ended with"
+        notes["stopped"] = STOPPED.format(epoch=too_far[0] + 1, kept=too_far[0]) if too_far[0] else NOTHING
+    cut = sum(row.get("cut", False) for row in rows)
+    if cut:
+        notes["cut"] = CUT.format(cut=cut, rows=len(rows), longest=method.max_length)
     return Trained(parameters, curve, notes)
+
+
+def _anchored(model: Any, penalties: Sequence[Penalty]) -> set[str]:
+    """Names of the parameters that penalties hold near the base's."""
+    held = {name for one in penalties if isinstance(one, Pull) for name in one._anchors}
+    below = {id(one) for name, one in weights_by_name(model).items() if name in held} if held else set()
+    return {name for name, one in model.named_parameters() if id(one) in below}
 
 
 def _finish_adapter(folder: Path, base: Source, model: Any) -> None:
     """Name the base as the recipe does, pinned, instead of the folder it was read from; keep the label names."""
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text())
+    for name, value in vars(model.active_peft_config).items():
+        if isinstance(value, set):  # written in an order that differs from process to process
+            config[name] = sorted(config[name])
     config["base_model_name_or_path"], config["revision"] = base.id, base.revision
     path.write_text(json.dumps(config, indent=2, sort_keys=True))
     (folder / "README.md").unlink(missing_ok=True)  # a generic card; ours is rendered from the report

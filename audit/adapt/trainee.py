@@ -27,9 +27,10 @@ from audit.models.pooling import read_pooling
 from audit.models.source import Source, module_folders
 from audit.models.tokens import load_tokenizer
 from audit.models.weights import load_weights, refuse_made_up
-from audit.recipe.task import TaskType
+from audit.recipe.task import Task, TaskType
+from audit.view import Kind
 
-__all__ = ["OnEmbedding", "trainee", "write_trained"]
+__all__ = ["OnEmbedding", "on_embedding", "trainee", "write_trained"]
 
 PROBLEM = {
     "single_label": "single_label_classification",
@@ -63,7 +64,8 @@ def trainee(plan: Plan, seed: int) -> tuple[Any, set[str]]:
     """
     set_seed(seed)
     if plan.kind in ("sentence_encoder", "clip"):
-        model = _on_embedding(plan)
+        loaded = load_clip(plan.begins) if plan.kind == "clip" else load_network(plan.begins, plan.kind).model
+        model = on_embedding(loaded, plan.begins, plan.kind, plan.task)
         return model, {name for name, _ in model.named_parameters() if name.startswith("head.")}
     if plan.kind == "causal":
         model, missing = load_weights(AutoModelForCausalLM, plan.begins)
@@ -155,31 +157,40 @@ class OnEmbedding(torch.nn.Module):
         return torch.nn.functional.cross_entropy(logits, labels)
 
 
-def _on_embedding(plan: Plan) -> OnEmbedding:
-    outputs = len(plan.task.names) or 1
-    if plan.kind == "clip":
-        model = load_clip(plan.begins)
+def on_embedding(model: Any, base: Source, kind: Kind, task: Task) -> OnEmbedding:
+    """Put a fresh head on a model of a kind without a class for it, and freeze what its embedding does not come of.
+
+    Parameters
+    ----------
+    model
+        With or without numbers: on the device ``meta`` it answers nothing.
+    base : Source
+        Whose pooling it has.
+    kind : {"sentence_encoder", "clip"}
+    task : Task
+    """
+    outputs = len(task.names) or 1
+    if kind == "clip":
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(("vision_model.", "visual_projection.")))
         projected = getattr(model, "visual_projection", None)
         width = model.config.vision_config.hidden_size if projected is None else projected.out_features
-        return OnEmbedding(model, _image_vectors, width, True, outputs, plan.task.type)
-    network = load_network(plan.begins, plan.kind)
-    backbone, pool = network.backbone, read_pooling(plan.begins, network.backbone.device)
-    for name, parameter in network.model.named_parameters():  # a pooler of its own, a head: no embedding comes of them
-        below = name.removeprefix(f"{network.model.base_model_prefix}.")
-        beside = network.model is not backbone and below == name
-        parameter.requires_grad_(not below.startswith("pooler.") and not beside)
-    mask = torch.ones(1, 2, dtype=torch.long, device=backbone.device)
-    hidden = torch.ones(1, 2, backbone.config.get_text_config().hidden_size, device=backbone.device)
-    made = pool(hidden, mask)[0]
+        return OnEmbedding(model, _image_vectors, width, True, outputs, task.type)
+    headed = model.base_model is not model
+    for name, parameter in model.named_parameters():  # a pooler of its own, a head: no embedding comes of them
+        below = name.removeprefix(f"{model.base_model_prefix}.")
+        parameter.requires_grad_(not below.startswith("pooler.") and not (headed and below == name))
+    device = torch.device("cpu") if model.device.type == "meta" else model.device
+    pool = read_pooling(base, device)
+    hidden = torch.ones(1, 2, model.config.get_text_config().hidden_size, device=device)
+    made = pool(hidden, torch.ones(1, 2, dtype=torch.long, device=device))[0]
     unit = abs(float(made.norm()) - 1) < 1e-4
 
     def embed(under: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        body = under if network.model is backbone else under.base_model
+        body = under.base_model if headed else under
         return pool(body(**batch).last_hidden_state, batch["attention_mask"])
 
-    return OnEmbedding(network.model, embed, len(made), unit, outputs, plan.task.type)
+    return OnEmbedding(model, embed, len(made), unit, outputs, task.type)
 
 
 def _image_vectors(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from audit.errors import InputError
-from audit.items.alike import alike, folded
+from audit.items.alike import alike
+from audit.items.content import Content, fitting, held
 from audit.items.general import Packs
 from audit.view import Item
-from audit.view.item import content_hash
 
 __all__ = ["Shared", "asked_sets", "cleaned", "overlap", "overlap_limits"]
 
@@ -39,7 +41,7 @@ class Shared:
     jaccard: float
 
 
-def overlap(training: Sequence[Item], asked: Mapping[str, Sequence[Item]]) -> list[Shared]:
+def overlap(training: Sequence[Item], asked: Mapping[str, Sequence[Item]], *, completion: bool = False) -> list[Shared]:
     """Find training rows that are also asked.
 
     Parameters
@@ -48,11 +50,15 @@ def overlap(training: Sequence[Item], asked: Mapping[str, Sequence[Item]]) -> li
         Texts or images.
     asked : mapping of str to sequence of Item
         By the name of a set its items. Of a pair each text counts, of a prompt itself and with each of its options.
+    completion : bool
+        Labels are texts that complete a prompt: two such items are alike if prompt and target are, or, of 29 words and
+        more, the target alone.
 
     Returns
     -------
     list of Shared
-        In the order of the training rows, then of what is asked; the closest once for every row and item.
+        In the order of the training rows, then of what is asked: of every row the closest item in each set, and of
+        every item the closest row, so that all rows and items that have any are there.
 
     Raises
     ------
@@ -74,21 +80,53 @@ def overlap(training: Sequence[Item], asked: Mapping[str, Sequence[Item]]) -> li
     >>> overlap(rows, {"test": [said("t", "the kettle never boils!")]})
     [Shared(row='a', asked='test', item='t', kind='exact', jaccard=1.0)]
     """
-    places = [(name, item) for name, items in asked.items() for item in items]
-    sides: tuple[dict[str, list[int]], dict[str, list[int]]] = {}, {}
-    for side, items in zip(sides, (training, [item for _, item in places]), strict=True):
-        for number, item in enumerate(items):
-            for content in dict.fromkeys(_contents(item)):
-                side.setdefault(content, []).append(number)
-    found: dict[tuple[int, int], tuple[bool, float]] = {}
-    for ours, theirs, jaccard in alike(list(sides[0]), list(sides[1])):
-        for row in sides[0][ours]:
-            for place in sides[1][theirs]:
-                found[row, place] = max(found.get((row, place), (False, 0.0)), (ours == theirs, jaccard))
+    places = [(which, item) for which, items in enumerate(asked.values()) for item in items]
+    ours, theirs = held(training, completion), held([item for _, item in places], completion)
+    names = list(asked)
     return [
-        Shared(training[row].id, places[place][0], places[place][1].id, "exact" if exact else "near", jaccard)
-        for (row, place), (exact, jaccard) in sorted(found.items())
-    ]
+        Shared(
+            training[row].id, names[places[place][0]], places[place][1].id,
+            "exact" if closest > 1 else "near", min(closest, 1.0),
+        )
+        for (row, place), closest in sorted(_closest(ours, theirs, [which for which, _ in places]).items())
+    ]  # fmt: skip
+
+
+def _closest(
+    ours: Mapping[Content, list[int]], theirs: Mapping[Content, list[int]], sets: Sequence[int]
+) -> dict[tuple[int, int], float]:
+    """How alike every row and its closest place in each set are, and every place and its closest row; above 1 if equal.
+
+    What is said often is compared once, and no list of all pairs is kept: there may be as many as rows times places.
+    """
+    fits, rows = fitting(ours, theirs), list(ours.items())
+    first = np.full((max(sets, default=0) + 1, len(theirs)), len(sets))  # the first place of a set that says a content
+    for content, places in enumerate(theirs.values()):
+        for place in reversed(places):
+            first[sets[place], content] = place
+    known: dict[str, int] = {}
+    text = np.array([known.setdefault(said, len(known)) for said, _ in theirs], dtype=np.int64)
+    by_row: dict[tuple[int, int], tuple[float, int]] = {}
+    score, said_by = np.zeros(len(theirs)), np.zeros(len(theirs), dtype=np.int64)
+    for our, near, jaccard in alike([said for said, _ in ours], [said for said, _ in theirs]):
+        (said, target), own = rows[our]
+        scores = (jaccard + (text[near] == known.get(said, -1))) * fits(target, near)
+        better = scores > score[near]
+        score[near[better]], said_by[near[better]] = scores[better], own[0]
+        for which, there in enumerate(first):
+            inside = np.where(there[near] < len(sets), scores, 0.0)
+            closest = float(inside.max())
+            if closest:
+                best = (closest, -int(there[near[inside == closest]].min()))
+                for row in own:
+                    by_row[row, which] = max(by_row.get((row, which), best), best)
+    by_place: dict[int, tuple[float, int]] = {}
+    for content, places in enumerate(theirs.values()):
+        best = (float(score[content]), -int(said_by[content]))
+        for place in places if score[content] else ():
+            by_place[place] = max(by_place.get(place, best), best)
+    found = {(row, -place): closest for (row, _), (closest, place) in by_row.items()}
+    return found | {(-row, place): closest for place, (closest, row) in by_place.items()}
 
 
 def cleaned(
@@ -201,15 +239,3 @@ def asked_sets(
             "[audit.forgetting] similarity": packs.similarity[0],
         }
     return {name: items for name, items in (named | dict(others or {})).items() if items}
-
-
-# --- what an item says ------------------------------------------------------------------------------------------------
-
-
-def _contents(item: Item) -> list[str]:
-    """What is compared of an item; of an image its hash, behind a character that no folded text holds."""
-    if item.image is not None:
-        return [f"\0{content_hash(item)}"]
-    asked = (item.prompt or "").removeprefix("Question: ").removesuffix("\nAnswer:")  # as a pack of questions asks
-    texts = item.pair or (item.text or asked, *(f"{asked} {option}" for option in item.options or ()))
-    return [said for said in map(folded, texts) if said]

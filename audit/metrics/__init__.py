@@ -4,7 +4,7 @@
 """
 
 from audit.metrics.classes import accuracy, balanced_accuracy, exact_match, macro_f1, matthews, micro_f1
-from audit.metrics.compared import Measured, measured
+from audit.metrics.compared import Measured, measured, thin
 from audit.metrics.metric import TaskMetric
 from audit.metrics.numbers import mae, mse, spearman
 from audit.metrics.tagged import entity_f1, token_accuracy
@@ -26,6 +26,7 @@ __all__ = [
     "mse",
     "nats_per_byte",
     "spearman",
+    "thin",
     "token_accuracy",
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from datasets import List, Value
@@ -54,7 +54,15 @@ class exact_match(MeanMetric):
 
 
 class ClassMetric(CountMetric):
-    """Counts per class of what is right, predicted and true: shape (n, 3, classes)."""
+    """Counts per class of what is right, predicted and true: shape (n, 3, classes).
+
+    Attributes
+    ----------
+    curved : bool
+        Whether it averages over classes what is no mean over their items: with few of these it is biased.
+    """
+
+    curved: ClassVar[bool] = False
 
     def counts(self, predictions: Sequence[Any], references: Sequence[Any]) -> Array:
         """Count right, predicted and true classes of each item."""
@@ -119,6 +127,7 @@ class macro_f1(ClassMetric):
     0.733
     """
 
+    curved = True
     inputs = (*SEVERAL, *ONE)
     undefined = "no class is true or predicted"
 
@@ -148,6 +157,8 @@ class micro_f1(ClassMetric):
 class matthews(ClassMetric):
     """Correlation of true and predicted classes (Matthews 1975; of several classes Gorodkin 2004).
 
+    Where all items are predicted as one class it is 0, as a guess is (Chicco and Jurman, BMC Genomics 21, 2020).
+
     Examples
     --------
     >>> matthews().compute(predictions=["a", "a", "a", "b"], references=["a", "a", "b", "b"])["matthews"].__round__(3)
@@ -156,15 +167,15 @@ class matthews(ClassMetric):
 
     inputs = ONE
     reach = (-1.0, 1.0)
-    undefined = "all items are of one class, or predicted as one"
+    undefined = "all items are of one class"
 
     def of(self, sums: Array) -> Array:
         """Return the correlation of the indicators of classes."""
         right, predicted, true = np.moveaxis(sums, -2, 0)
         n = true.sum(axis=-1)
         together = right.sum(axis=-1) * n - (predicted * true).sum(axis=-1)
-        apart = (n**2 - (predicted**2).sum(axis=-1)) * (n**2 - (true**2).sum(axis=-1))
-        return ratio(together, np.sqrt(apart))
+        said, given = (n**2 - (side**2).sum(axis=-1) for side in (predicted, true))
+        return np.where((said == 0) & (given > 0), 0.0, ratio(together, np.sqrt(said * given)))
 
 
 def _mean(values: Array) -> Array:

@@ -86,8 +86,17 @@ class MeanMetric(TaskMetric):
         return float(self.each(predictions, references).mean())
 
     def scores(self, predictions: Sequence[Any], references: Sequence[Any], clusters: Sequence[str]) -> Array:
-        """Return what each item scores."""
-        return self.each(predictions, references)
+        """Return what each item scores; of clusters that differ in size, their jackknife values.
+
+        The mean over items is a ratio of sums over clusters, and where these differ in size it is not the mean of their
+        means.
+        """
+        each = self.each(predictions, references)
+        _, codes, sizes = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True, return_counts=True)
+        if np.ptp(sizes) == 0:
+            return each
+        sums = np.bincount(codes, each)
+        return pseudo_values(float(each.mean()), (each.sum() - sums) / (len(each) - sizes))[codes]
 
 
 class CountMetric(TaskMetric):

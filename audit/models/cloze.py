@@ -67,13 +67,13 @@ def word_tokens(view: TextView, readout: Readout, name: str) -> list[int]:
 
 
 def cloze(view: TextView, texts: Sequence[str], tokens: Sequence[int]) -> Array:
-    """Log-probability in nats of each token at the mask of each text.
+    """Log-probability in nats of each token at the last mask of each text.
 
     Parameters
     ----------
     view : TextView
     texts : sequence of str
-        Each with one mask, and no longer than the model reads.
+        Each with a mask, and no longer than the model reads; examples before it may hold others.
     tokens : sequence of int
 
     Returns
@@ -83,7 +83,7 @@ def cloze(view: TextView, texts: Sequence[str], tokens: Sequence[int]) -> Array:
     question = "probabilities"
     words, mask = view._words(question), view._mask(question)
     sequences = view._ids(texts)
-    places = [ids.index(mask) for ids in sequences]
+    places = [len(ids) - 1 - ids[::-1].index(mask) for ids in sequences]
     view._look_at_padding(sequences[0])
     nats = hidden_log_likelihoods(
         words,

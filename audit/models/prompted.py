@@ -86,7 +86,7 @@ class PromptedView(ModelView):
         if not isinstance(self.view, TextView) or self.kind == "sentence_encoder":
             return self.view.treatment("embedding" if self.kind == "sentence_encoder" else question, items)
         texts = [text for item in items for text in item.pair or (item.text or "",)]
-        longer = sum(self._cut(text) != self._clean(text) for text in texts)
+        longer = sum(self._cut(text) != self.clean(text) for text in texts)
         if not longer:
             return ""
         beside = f" beside the {len(self.prompt.examples)} examples of the prompt" if self.prompt.examples else ""
@@ -126,15 +126,15 @@ class PromptedView(ModelView):
 
     # --- what fits ---
 
-    def _clean(self, text: str) -> str:
-        """A text without mask tokens of its own."""
+    def clean(self, text: str) -> str:
+        """Return a text without mask tokens of its own."""
         view = self.view
         mask = view._tokenizer.mask_token if isinstance(view, TextView) and self.kind == "encoder" else None
         return text.replace(str(mask), "") if mask else text
 
     def _cut(self, text: str) -> str:
         """As much of the beginning of a text as fits."""
-        text = self._clean(text)
+        text = self.clean(text)
         if self.fits(text):
             return text
         fitting, beyond = 0, len(text)

@@ -106,11 +106,11 @@ class TextView(ModelView):
         if self._readout is not None:
             labels = self._readout.labels
             parts.append(self._readout.id)
-            self._refuse_labels_that_begin_another(labels)
+            self._refuse_labels_that_begin_another([self._readout.said(label) for label in labels])
         super().__init__(id="/".join(parts), kind=kind, labels=labels, switched=switched)
 
     def _refuse_labels_that_begin_another(self, labels: Sequence[str]) -> None:
-        """Refuse label names of which one is the beginning of another: the longer one could never be likelier."""
+        """Refuse labels that, as they are said, begin another: the longer one could never be likelier."""
         ids = {label: continuation(self._tokenizer, f" {label}") for label in labels}
         for short, long in itertools.permutations(labels, 2):
             if ids[long][: len(ids[short])] == ids[short]:

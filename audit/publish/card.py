@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import jinja2
 
@@ -56,15 +57,37 @@ def render(report: Report) -> str:
         strengths=strength_table(report.curve),
         savings=headlines(report.savings),
         task=task_sentence(report),
+        settings=_settings(report.adapted.settings),
         base_model=report.base.id if re.fullmatch(r"[\w.-]+/[\w.-]+", report.base.id) else None,
         license=report.base.license if re.fullmatch(r"[A-Za-z0-9.+-]+", report.base.license or "") else None,
-        library="peft" if "adapter_config.json" in report.adapted.files else "transformers",
+        library=_library(report),
         pipeline=_pipeline(report),
     )
 
 
+def _settings(settings: Mapping[str, Any], table: str = "") -> str:
+    """List settings, those of inner tables by their full name."""
+    listed = [
+        _settings(value, f"{table}{key}.")
+        if isinstance(value, dict) and value
+        else f"{plain(table + key)} = {plain(value)}"
+        for key, value in settings.items()
+    ]
+    return ", ".join(listed)
+
+
+def _library(report: Report) -> str:
+    """Name what loads the adapted model: a head or a prompt beside its base is nothing that transformers knows."""
+    files = report.adapted.files
+    if "head.json" in files or "prompt.json" in files:
+        return "transfer-audit"
+    return "peft" if "adapter_config.json" in files else "transformers"
+
+
 def _pipeline(report: Report) -> str:
     """Name what the adapted model does, as the Hub calls it."""
+    if "head.json" in report.adapted.files:
+        return "image-classification" if report.base.kind in ("vision", "clip") else "text-classification"
     metric = report.task.metric if report.task else ""
     if metric in ("entity_f1", "token_accuracy"):
         return "token-classification"

@@ -78,7 +78,7 @@ def weights_sentence(weights: Sequence[WeightDrift]) -> str:
     """Say which layers are the base's own, bit for bit."""
     same = [one.layer for one in weights if one.frozen]
     if len(same) == len(weights):
-        return "Every tensor that both sides have is unchanged, number for number: the base was frozen."
+        return "Every tensor that both sides have is unchanged, number for number."
     most = max(weights, key=lambda one: one.relative)
     moved = f"most moved {most.layer}, by {most.relative:.2g} of its size"
     kept = f"unchanged, number for number: {', '.join(same)}" if same else "no layer is unchanged"

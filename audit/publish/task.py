@@ -48,9 +48,12 @@ def task_words(report: Report, name: str) -> str:
     constants = [arm for arm in report.arms if arm.name in CONSTANT and arm.task is not None]
     parts += [f"{CONSTANT[arm.name]} {arm.task:.3f}" for arm in constants]
     said = f"{'; '.join(parts)}."
+    sign = 1 if task.better == "higher" else -1
+    if any(sign * (task.adapted.value - (arm.task or 0.0)) <= 0 for arm in constants):
+        said += " The adapted model does no better than that constant: it has not learnt the task."
     if task.over_seeds is None:
         return said
     return (
-        f"{said} Over {task.n_seeds} seeds the recipe reaches {number(task.over_seeds)}: a claim about the recipe, "
-        "where all else is about the checkpoint of the first seed."
+        f"{said} Over {task.n_seeds} seeds the recipe reaches {number(task.over_seeds)} on these test items: a "
+        "claim about the recipe, where all else is about the checkpoint of the first seed."
     )

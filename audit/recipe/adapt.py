@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
-from audit.recipe.table import Count, NotNegative, Positive, Rate, Seeds, Table
+from audit.recipe.table import Count, Length, NotNegative, Positive, Rate, Seeds, Table
 
 __all__ = [
     "GRADIENT",
@@ -31,7 +31,9 @@ class Protect(Table):
     ``items`` are general texts (or images) that no audit of the recipe asks; of them ``limit`` are used.
 
     ``l2sp``
-        Strength of half the squared distance of the weights from the base's (Li et al., ICML 2018).
+        Strength of half the squared distance of the weights from the base's (Li et al., ICML 2018). It stands in place
+        of weight decay, which the weights it holds have none of. Under Adam, whose steps are about as long however
+        steep the loss, a strength beyond about 1e3 changes nothing more.
     ``ewc``
         The same, each weight weighed by its Fisher information on the items (Kirkpatrick et al., PNAS 2017), of mean 1.
         Neither holds anything under ``peft``, which leaves the base's weights as they are.
@@ -74,7 +76,7 @@ class Prompt(Table):
     method: Literal["prompt"]
     shots: Annotated[int, Field(ge=0)] = 0
     calibrate: bool = True
-    max_length: Count = 1024
+    max_length: Length = 1024
     seeds: Seeds = (0,)
 
 
@@ -88,7 +90,7 @@ class Head(Table):
     method: Literal["head"]
     regularisation: Positive = 1.0
     hidden: Annotated[tuple[Count, ...], Field(strict=False)] = ()
-    max_length: Count = 128
+    max_length: Length = 128
     seeds: Seeds = (0,)
 
 
@@ -97,7 +99,7 @@ class _Trained(Table):
     batch_size: Count = 16
     weight_decay: NotNegative = 0.01
     warmup: Rate = 0.1
-    max_length: Count = 128
+    max_length: Length = 128
     seeds: Seeds = (0,)
     protect: Protect = Protect()
 
@@ -137,6 +139,12 @@ class Unfreeze(_Trained):
     decay: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 2.6
     groups: Count | None = None
 
+    @model_validator(mode="after")
+    def _thaws(self) -> Unfreeze:
+        if self.epochs < 2:
+            raise ValueError(f"epochs = {self.epochs}: the first trains the head alone; 'unfreeze' needs 2 or more")
+        return self
+
 
 class Peft(_Trained):
     """Small trained parts beside frozen weights: any tuner of the installed PEFT, by its own name and settings."""
@@ -163,7 +171,7 @@ class Domain(Table):
     learning_rate: Positive = 5e-5
     weight_decay: NotNegative = 0.01
     warmup: Rate = 0.1
-    max_length: Count = 128
+    max_length: Length = 128
 
 
 Gradient = Full | LpFt | Partial | Unfreeze | Peft

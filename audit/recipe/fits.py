@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.recipe.adapt import GRADIENT, Adapt, Domain, Gradient, LpFt, Peft, Prompt
+from audit.recipe.adapt import GRADIENT, METHODS, Adapt, Domain, Gradient, Peft, Prompt
 from audit.recipe.audits import Audits
 from audit.recipe.task import SLOTS, Task, TaskType
 from audit.view import Kind
@@ -52,27 +52,31 @@ def misfit(kind: Kind | None, task: Task, adapt: Adapt | None, domain: Domain | 
         return f"[domain] needs a language-model head, which a base of kind {kind!r} has not"
     if adapt is None:
         return None
-    if isinstance(adapt, Prompt):
-        if audits.bias is not None and audits.bias.origin:
-            return "[audit.bias] origin = true: 'prompt' trains nothing, so no arm tells where a disparity came from"
-        if kind == "vision":
-            return "[adapt] method = 'prompt': a base of kind 'vision' reads no prompt; choose from head, full, peft"
-        if adapt.shots and kind in ("clip", "sentence_encoder"):
-            return f"[adapt] shots = {adapt.shots}: a base of kind {kind!r} compares with names and reads no examples"
-        if task.type != "single_label":
-            return f"[adapt] method = 'prompt': it chooses one of the labels; the task is of type {task.type!r}"
-    if kind == "causal" and isinstance(adapt, LpFt):
-        return "[adapt] method = 'lp_ft': a causal base has no head to begin with; choose from full, peft"
-    if isinstance(adapt, Peft) and kind in ("clip", "sentence_encoder"):
-        return f"[adapt] method = 'peft': not for a base of kind {kind!r} yet; choose from head, full, partial, lp_ft"
+    if audits.bias is not None and audits.bias.origin and isinstance(adapt, Prompt):
+        return "[audit.bias] origin = true: 'prompt' trains nothing, so no arm tells where a disparity came from"
     if audits.transfer is not None and audits.transfer.fine_tune and (domain or isinstance(adapt, Prompt)):
         return "[audit.transfer] fine_tune = true: not with [domain] or 'prompt', which train no control alike"
-    if isinstance(adapt, GRADIENT) and (wrong := _unprotected(kind, adapt)):
-        return wrong
-    if task.type in ("tokens", "completion") and not isinstance(adapt, GRADIENT):
-        return f"[adapt] method = {adapt.method!r}: a task of type {task.type!r} is trained by full, partial or peft"
-    if task.type == "tokens" and isinstance(adapt, LpFt):
-        return "[adapt] method = 'lp_ft': its first step fits a head to whole texts; the task is of type 'tokens'"
+    if isinstance(adapt, Prompt) and adapt.shots and kind in ("clip", "sentence_encoder"):
+        return f"[adapt] shots = {adapt.shots}: a base of kind {kind!r} compares with names and reads no examples"
+    reason = _unfit(kind, task, adapt.method)
+    if reason is not None:
+        others = [name for name in METHODS if _unfit(kind, task, name) is None]
+        return f"[adapt] method = {adapt.method!r}: {reason}; choose from {', '.join(others)}"
+    return _unprotected(kind, adapt) if isinstance(adapt, GRADIENT) else None
+
+
+def _unfit(kind: Kind, task: Task, method: str) -> str | None:
+    """Say why a method is none for a kind of base and a type of task."""
+    if method == "prompt" and kind == "vision":
+        return "a base of kind 'vision' reads no prompt"
+    if method == "prompt" and task.type != "single_label":
+        return f"it chooses one of the labels, and the task is of type {task.type!r}"
+    if method == "lp_ft" and kind == "causal":
+        return "a causal base has no head to begin with"
+    if method == "peft" and kind in ("clip", "sentence_encoder"):
+        return f"not for a base of kind {kind!r} yet"
+    if method in ("head", "lp_ft") and task.type in ("tokens", "completion"):
+        return f"it fits a head to whole texts, and the task is of type {task.type!r}"
     return None
 
 

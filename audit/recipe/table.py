@@ -6,7 +6,20 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-__all__ = ["Count", "Margin", "Name", "Names", "NotNegative", "Positive", "Rate", "Seeds", "Share", "Table", "unlike"]
+__all__ = [
+    "Count",
+    "Length",
+    "Margin",
+    "Name",
+    "Names",
+    "NotNegative",
+    "Positive",
+    "Rate",
+    "Seeds",
+    "Share",
+    "Table",
+    "unlike",
+]
 
 
 def unlike(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -23,6 +36,7 @@ Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Length = Annotated[int, Field(ge=4)]
 Seeds = Annotated[
     tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1, strict=False), AfterValidator(unlike)
 ]

@@ -14,7 +14,7 @@ from audit.models.source import Source, file_hashes
 from audit.recipe import Domain
 from audit.steps.overlap import without_asked
 from audit.steps.written import finish
-from audit.view import Item, NotMeasurable
+from audit.view import Item, NotMeasurable, fingerprint
 
 __all__ = ["domain_folder", "pretrained", "pretraining", "start_of"]
 
@@ -46,6 +46,7 @@ def pretraining(job: Job, seed: int) -> Callable[[Path], None]:
         if len(trained.curve):
             trained.curve.to_parquet(folder / "curve.parquet", index=False)
         said = {"seed": seed, "texts": len(learnt), "held_out": len(held), "unit": "nats per byte"}
+        said["fingerprint"] = fingerprint(learnt)
         limits = [LEARNT.format(learnt=len(learnt), texts=domain.texts)]
         try:
             before, after = (_surprise(job, one, held) for one in (job.base, pretrained(job, folder, seed)))

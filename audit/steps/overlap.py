@@ -8,7 +8,6 @@ from typing import Any
 
 from audit.items import thinned
 from audit.items.overlap import asked_sets, cleaned, overlap
-from audit.items.packs import read_labelled, read_texts
 from audit.job import Job
 from audit.recipe import Gradient
 from audit.view import Item
@@ -35,22 +34,30 @@ def without_asked(job: Job, items: Sequence[Item], where: str) -> tuple[list[Ite
         Table and key of the recipe that brings them.
     """
     asked = asked_items(job)
-    return cleaned(items, overlap(items, asked), job.recipe.task.overlap, asked=list(asked), where=where)
+    return cleaned(
+        items,
+        overlap(items, asked, completion=job.recipe.task.type == "completion"),
+        job.recipe.task.overlap,
+        asked=list(asked),
+        where=where,
+    )
 
 
 def set_apart(job: Job) -> None:
     """Set what the recipe trains on apart from what it asks: the task's training rows, and what protections read.
+
+    Of a checkpoint that is given, only probes are trained here, on the same rows.
 
     Raises
     ------
     InputError
         If the recipe refuses rows that are also asked, or nothing is left.
     """
-    train, record = without_asked(job, job.data.train, "[task] dataset")
+    rows = "[task] dataset" if job.adapted is None else "[task] dataset (to which probes are fitted)"
+    train, record = without_asked(job, job.data.train, rows)
     job.data, job.overlap = replace(job.data, train=train), record
     method = job.recipe.adapt
-    if isinstance(method, Gradient) and method.protect.reads:
+    if job.rehearsal and isinstance(method, Gradient):
         asked = method.protect
-        read = read_labelled if job.kind in ("vision", "clip") else read_texts
-        general, record = without_asked(job, read(asked.items, None), f"[adapt.protect] items = {asked.items!r}")
+        general, record = without_asked(job, job.rehearsal, f"[adapt.protect] items = {asked.items!r}")
         job.rehearsed, job.overlap = thinned(general, asked.limit), [*job.overlap, *record]

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from audit.diligence import Check
@@ -29,6 +30,7 @@ from audit.retention import FeatureDrift, Flips, Strength, WeightDrift
 from audit.savings import Curve, Needed, Saving
 from audit.scale import Scale
 from audit.stages import write_atomically
+from audit.steps.trained import UNKNOWN, trained_on, trainings, unlike_asked
 
 __all__ = ["reported", "started"]
 
@@ -72,10 +74,18 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
     one_checkpoint = (
         f"Findings are about one checkpoint (seed {seeds[0]})" if seeds else "Findings are about this one checkpoint"
     )
-    limits = [*overlap_limits(job.overlap), *(limit for result in results for limit in result["limits"])]
+    training = trainings(job, seeds)
+    overlap = [*job.overlap, *_all(results, "overlap")]
+    limits = [
+        *overlap_limits(overlap),
+        *unlike_asked(training),
+        *(limit for result in results for limit in result["limits"]),
+    ]
     limits += [
         f"{one_checkpoint}, not about what the recipe does on average.",
     ]
+    if not seeds:
+        limits.append(UNKNOWN)
     if job.kind in ("vision", "clip") and not job.images:
         limits.append(
             "Bias, domain gap, transfer and task were not measured: they ask texts, and this base reads images."
@@ -119,9 +129,9 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
             seeds=seeds,
             versions=_versions(),
             hardware=_hardware(),
-            data=[{"name": job.data.source, "train": len(job.data.train), "test": len(job.data.test),
-                   "fingerprint": job.data.fingerprint}],
-            overlap=[*job.overlap, *_all(results, "overlap")],
+            data=trained_on(job, _all(results, "domain")),
+            overlap=overlap,
+            training=training,
         ),
         limits=limits,
     )  # fmt: skip
@@ -166,12 +176,28 @@ def _write(report: Report, out: Path, stages: Sequence[Path], policy: str) -> No
         words = stage / "drivers.parquet"
         if words.is_file() and policy == "full":
             write_atomically(drivers, words.read_bytes())
-    curves = sorted(out.glob("models/*seed-*/curve.parquet"))
-    if curves and policy != "none":
-        told = pd.concat([pd.read_parquet(path).assign(model=path.parent.name) for path in curves], ignore_index=True)
+    if policy != "none" and (curves := sorted(out.glob("models/*seed-*/curve.parquet"))):
+        told = pd.concat([_curve(path) for path in curves], ignore_index=True)
         write_atomically(folder / "training.parquet", told.to_parquet(index=False))
     report.save(out / "report.json")
     write_atomically(out / "card.md", render(report).encode())
+
+
+def _curve(path: Path) -> pd.DataFrame:
+    """The loss curve of one training as evidence: an item a step, a cluster an epoch."""
+    arm, seed = path.parent.name.rsplit("seed-", 1)
+    curve = pd.read_parquet(path)
+    long = curve.melt(id_vars=["step", "epoch"], var_name="question").dropna(subset="value")
+    return pd.DataFrame(
+        {
+            "item_id": long["step"].map("step {:g}".format),
+            "cluster": np.ceil(long["epoch"]).map("epoch {:g}".format),
+            "arm": arm.rstrip("-") or "adapted",
+            "seed": int(seed),
+            "question": "training/" + long["question"],
+            "value": long["value"].astype(float),
+        }
+    )
 
 
 def _changed(table: pd.DataFrame) -> pd.DataFrame:

@@ -26,10 +26,14 @@ from audit.view import Item, NotMeasurable, View
 if TYPE_CHECKING:
     from audit.metrics import Measured
 
-__all__ = ["adaptation", "performance", "right", "task"]
+__all__ = ["adaptation", "performance", "reached", "right", "task"]
 
 Array = NDArray[np.float64]
 SEEDS = 3  # the fewest that say something about a recipe
+ONE_AND_THE_SAME = (
+    "Task: no seed is drawn: the models of all {count} seeds are one and the same, file by file, so that nothing is "
+    "claimed about the recipe."
+)
 
 
 def adaptation(job: Job, seed: int) -> Callable[[Path], None]:
@@ -54,14 +58,15 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
     try:
         found, limits = performance(job, own)
     except NotMeasurable as reason:
-        return finish(folder, [], [f"The task was not measured: {reason}."], task=None, arms=[], preflight=[])
+        said = [arm.model_dump(mode="json") for arm in _arms(job, models, None)]
+        return finish(folder, [], [f"The task was not measured: {reason}."], task=None, arms=said, preflight=[])
     for arm, scores in zip(("base", "adapted")[-len(found.scores) :], found.scores, strict=True):
         evidence.keep_arm(arm, f"task/{asked.measure}", items, scores)
     evidence.write(folder)
-    arms = [_constant(job)] if asked.type != "completion" else []
-    arms += [_seed(job, model, found.adapted.value if model == models[0] else None) for model in models]
-    seeds = _over_seeds(arms[-len(models) :] if models else [])
-    said = Task(
+    arms = _arms(job, models, found.adapted.value)
+    trained = arms[len(arms) - len(models) :]
+    seeds = _over_seeds(trained)
+    measured = Task(
         name=job.data.source,
         metric=asked.measure,
         better="higher" if asked.higher_is_better else "lower",
@@ -77,13 +82,14 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
         f"Who answered the task: {how[:1].lower()}{how[1:]}",
         *([f"Task: {read}"] if read else []),
         *limits,
+        *([ONE_AND_THE_SAME.format(count=len(trained))] if len(trained) > 1 and not _differ(trained) else []),
         *_unseen(job),
     ]
     return finish(
         folder,
         [],
         limits,
-        task=said.model_dump(mode="json"),
+        task=measured.model_dump(mode="json"),
         arms=[arm.model_dump(mode="json") for arm in arms],
         preflight=job.pair.preflight,
     )
@@ -97,7 +103,7 @@ def performance(job: Job, view: View) -> tuple[Measured, list[str]]:
     NotMeasurable
         If the model itself cannot answer, or the metric is not defined for its answers.
     """
-    from audit.metrics import METRICS, measured
+    from audit.metrics import METRICS, measured, thin
 
     asked, items = job.recipe.task, job.data.test
     metric, references, clusters = METRICS[asked.measure](), truth(items, asked), [item.cluster for item in items]
@@ -110,6 +116,8 @@ def performance(job: Job, view: View) -> tuple[Measured, list[str]]:
         limits.append(f"Task: the base was not measured ({reason}), so that nothing is said of a change.")
     if found.note:
         limits.append(f"Task: no interval of {asked.measure}: {found.note}.")
+    if few := thin(metric, references):
+        limits.append(f"Task: {few}.")
     return found, limits
 
 
@@ -124,24 +132,42 @@ def _scored(job: Job, said: Sequence[Any]) -> float | None:
         return None
 
 
+def reached(job: Job, view: View) -> float | None:
+    """Return the recipe's metric of a model on the test split; None where it cannot be measured."""
+    try:
+        return _scored(job, answers(view, job.data.test, job.recipe.task))
+    except NotMeasurable:
+        return None
+
+
+def _arms(job: Job, models: Sequence[Path], first: float | None) -> list[Arm]:
+    """A constant answer, where there is one, then the model of every seed; of the first the metric may be known."""
+    constants = [_constant(job)] if job.recipe.task.type != "completion" else []
+    return [*constants, *(_seed(job, model, first if model == models[0] else None) for model in models)]
+
+
 def _constant(job: Job) -> Arm:
     name = "majority_class" if job.recipe.task.type == "single_label" else "constant"
     return Arm(name=name, seed=None, sha256=None, task=_scored(job, constant(job) or []))
 
 
 def _seed(job: Job, model: Path, known: float | None) -> Arm:
-    """The model of one seed; of the first the metric is known."""
+    """The model of one seed, whose metric may be known."""
     record = json.loads((model / "adaptation.json").read_text())
     source = Source(model.name, None, model, file_hashes(model), None)
     if known is None:
-        known = _scored(job, answers(job.beside(source).adapted, job.data.test, job.recipe.task))
+        known = reached(job, job.beside(source).adapted)
     return Arm(name="adapted", seed=record["seed"], sha256=source.sha256, task=known)
 
 
 def _over_seeds(arms: Sequence[Arm]) -> Estimate | None:
-    """What the recipe reaches on average, where there are seeds enough to say so."""
-    reached = [arm.task for arm in arms if arm.task is not None]
-    return over_seeds(reached) if len(reached) == len(arms) >= SEEDS else None
+    """What the recipe reaches on average, where there are seeds enough to say so, and a seed draws anything."""
+    known = [arm.task for arm in arms if arm.task is not None]
+    return over_seeds(known) if len(known) == len(arms) >= SEEDS and _differ(arms) else None
+
+
+def _differ(arms: Sequence[Arm]) -> bool:
+    return len({arm.sha256 for arm in arms}) > 1
 
 
 def _unseen(job: Job) -> list[str]:

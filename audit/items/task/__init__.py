@@ -15,13 +15,13 @@ from audit.items.columns import with_groups
 from audit.items.task.images import image_paths
 from audit.items.task.labels import content, labels, refuse_alike
 from audit.items.task.tables import load_splits
-from audit.view import Item, fingerprint
+from audit.view import Item, Kind, fingerprint
 from audit.view.item import content_hash
 
 if TYPE_CHECKING:
     from audit.recipe import Task
 
-__all__ = ["TaskData", "read_task"]
+__all__ = ["TaskData", "read_task", "refuse_unread"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,22 @@ def read_task(task: Task, columns: Mapping[str, str | None] | None = None) -> Ta
         test = with_groups(test, rows, columns, f"{task.dataset} ({task.test_split})")
     refuse_alike(train, task)
     return TaskData(train, test, task.dataset, fingerprint([*train, *test]))
+
+
+def refuse_unread(data: TaskData, kind: Kind) -> None:
+    """Refuse images for a base that reads texts, and texts for one that reads images.
+
+    Raises
+    ------
+    InputError
+    """
+    images, reads = data.train[0].image is not None, kind in ("vision", "clip")
+    if images and not reads:
+        raise InputError(f"[task] dataset = {data.source!r}: it holds images; a base of kind {kind!r} reads texts")
+    if reads and not images:
+        raise InputError(
+            f"[task] dataset = {data.source!r}: it holds texts; a base of kind {kind!r} is adapted to images"
+        )
 
 
 def _items(rows: pd.DataFrame, split: str, task: Task, beside: Path, image: str | None) -> list[Item]:
