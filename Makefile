@@ -17,7 +17,7 @@ test: $(VENV)/.test $(VENV)/.causal
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # The long ones: their tables are committed (tests/calibration/README.md, tests/bench/README.md).
 calibration: $(VENV)/.test $(VENV)/.causal

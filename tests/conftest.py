@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 for name in ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_SAFETENSORS_CONVERSION", "HF_HUB_DISABLE_PROGRESS_BARS"):
@@ -23,11 +25,16 @@ pytest_plugins = ["tests.hub.plugin"]  # the loopback Hub, and the watch over co
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
     """Keep a file's tests in one process, and all of the Hub's, of which the last asks what the others have asked."""
-    for item in items:
-        name = item.path.stem
-        item.add_marker(pytest.mark.xdist_group("hub" if name.startswith("test_hub") else name))
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "the Hub" if "test_hub_" in file else file
 
 
 @pytest.fixture(scope="session", autouse=True)
