@@ -57,7 +57,8 @@ class BaseModelRecord(_Frozen):
 class AdaptedModel(_Frozen):
     """What it was adapted to; ``id`` is where it lies (relative to the run), or how it was named to an audit.
 
-    ``settings`` are those of the method that are not its defaults, and of pretraining on a domain.
+    ``settings`` are those of the method that are not its defaults, and of pretraining on a domain; ``license`` and
+    ``language`` are what the recipe declares of it.
     """
 
     id: str
@@ -66,6 +67,8 @@ class AdaptedModel(_Frozen):
     seeds: list[int]
     files: dict[str, str]
     settings: dict[str, Any] = {}
+    license: str | None = None
+    language: list[str] = []
 
 
 class Task(_Frozen):
@@ -109,7 +112,8 @@ class Provenance(_Frozen):
     """How the report came about.
 
     ``data`` are the task's items, then all other sets that were trained on; ``overlap`` counts rows of each training
-    set that are also asked; ``training`` is what the training of each seed left to be said.
+    set that are also asked; ``training`` is what the training of each seed left to be said. ``evidence`` is the policy
+    by which it was written, ``unpinned`` names what the recipe names on the Hub without a commit.
     """
 
     created: str
@@ -120,6 +124,8 @@ class Provenance(_Frozen):
     data: list[dict[str, Any]]
     overlap: list[dict[str, Any]] = []
     training: list[dict[str, Any]] = []
+    evidence: Literal["none", "values", "full"] = "values"
+    unpinned: list[str] = []
 
 
 class Report(_Frozen):

@@ -17,7 +17,7 @@ from audit import relay
 from audit.audits import Question, binary, findings
 from audit.audits.forgetting import Probe, compared
 from audit.audits.forgetting.choice import multiple_choice
-from audit.cli import _failed, _finish
+from audit.cli.runs import _failed, _finish
 from audit.errors import InputError
 from audit.finding import Finding, Verdict
 from audit.items.task import read_task

@@ -19,9 +19,15 @@ __all__ = ["Publish", "Recipe", "runnable"]
 
 
 class Publish(Table):
-    """What may leave the machine: no evidence, numbers under salted ids, or numbers with the texts."""
+    """What may leave the machine, and under which terms.
+
+    ``evidence`` is none, numbers under salted ids, or numbers with the texts. ``license`` is the one chosen for the
+    adapted model (an identifier of the Hub), ``language`` lists what it reads (ISO 639 codes).
+    """
 
     evidence: Literal["none", "values", "full"] = "values"
+    license: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")] | None = None
+    language: list[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]] = []
 
 
 class Recipe(Table):
