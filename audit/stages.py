@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from audit.errors import InputError, Unavailable
 
-__all__ = ["Stages", "code_hash", "locked", "write_atomically"]
+__all__ = ["Stages", "code_hash", "locked", "sync", "write_atomically"]
 
 
 @cache
@@ -160,7 +160,7 @@ class Stages:
         try:
             work(temporary)
             (temporary / "seconds").write_text(json.dumps(round(time.perf_counter() - started, 2)))
-            _sync(temporary)
+            sync(temporary)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(temporary, target)
         except BaseException as error:
@@ -171,7 +171,8 @@ class Stages:
             raise
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Wait until a folder and all that is in it are on the disk."""
     for path in [*folder.rglob("*"), folder]:
         handle = os.open(path, os.O_RDONLY)
         try:

@@ -31,14 +31,14 @@ def main(table: str, out: str, point: str) -> None:
         Report.save = die  # type: ignore[method-assign]
     else:  # all of a stage is written, and not yet under its name
         done = iter(POINTS)
-        sync = stages._sync
+        sync = stages.sync
 
         def die_in_time(folder: Path) -> None:
             if next(done) == point:
                 die()
             sync(folder)
 
-        stages._sync = die_in_time
+        stages.sync = die_in_time
     recipe = parse_recipe(json.loads(table), "tiny.toml")
     relay.run(recipe, "", Path(out))
 

@@ -53,7 +53,7 @@ def view(llama: Path) -> TextView:
 
 @pytest.fixture
 def chatting(view: TextView) -> TextView:
-    view._tokenizer.chat_template = TEMPLATE
+    view.tokenizer.chat_template = TEMPLATE
     return view
 
 
@@ -261,7 +261,7 @@ def test_after_a_prompt_one_distribution_is_looked_at(llama: Path, view: TextVie
 def test_a_record_and_a_memory_of_tables_are_the_view(view: TextView, tmp_path: Path) -> None:
     kept = remember(view, tmp_path)
     for question in (*ALONG, "end_of_turn"):
-        view._tokenizer.chat_template = TEMPLATE
+        view.tokenizer.chat_template = TEMPLATE
         items = TURNS if question == "end_of_turn" else TEXTS
         answer = view.ask(question, items)
         table = replay(record(view, question, items), kind="causal")
@@ -311,7 +311,7 @@ def test_a_reason_names_an_item_and_does_not_repeat_it(view: TextView, bert: Pat
     assert pickle.loads(pickle.dumps(refused.value)).ids == {"b"}  # as ranks hand it on
     silent = Item(id="p", cluster="p", pair=("It rains.", "\u200b\x01"))
     encoder: Any = load_base(resolve(str(bert)), "encoder")
-    encoder._ids = lambda texts, **_: [[] if "\x01" in text else [1, 2] for text in texts]
+    encoder.ids = lambda texts, **_: [[] if "\x01" in text else [1, 2] for text in texts]
     with pytest.raises(NotMeasurable, match=r"^embedding: the text of item 'p' has no tokens$"):
         encoder.ask("embedding", [silent])
 
@@ -361,7 +361,7 @@ def test_the_end_of_a_turn_is_what_the_plain_loop_says(llama: Path, chatting: Te
 
 def test_a_turn_ends_with_everything_up_to_the_special_token(llama: Path, view: TextView) -> None:
     """As Llama 2 has it: a space, then the end."""
-    view._tokenizer.chat_template = TEMPLATE.replace("{{ eos_token }}", " {{ eos_token }}")
+    view.tokenizer.chat_template = TEMPLATE.replace("{{ eos_token }}", " {{ eos_token }}")
     loop = Loop(llama)
     ids = loop.ids("<s>[user] What is ice? </s>\n[assistant] Frozen water.")
     space, end = loop.ids(" ")[0], loop.tokenizer.eos_token_id
@@ -370,7 +370,7 @@ def test_a_turn_ends_with_everything_up_to_the_special_token(llama: Path, view: 
 
 
 def test_a_template_of_plain_words_ends_a_turn_with_its_first_token(llama: Path, view: TextView) -> None:
-    view._tokenizer.chat_template = "{% for turn in messages %}{{ turn['content'] }}\n\n{% endfor %}"
+    view.tokenizer.chat_template = "{% for turn in messages %}{{ turn['content'] }}\n\n{% endfor %}"
     loop = Loop(llama)
     first = loop.ids("\n\n")[0]
     expected = loop.after(loop.ids("What is ice?\n\nFrozen water."))[first]
@@ -403,7 +403,7 @@ def test_a_turn_longer_than_the_context_loses_its_beginning(llama: Path, chattin
     ],
 )
 def test_a_template_that_does_not_show_where_an_answer_ends(view: TextView, template: str, reason: str) -> None:
-    view._tokenizer.chat_template = template
+    view.tokenizer.chat_template = template
     some = [Item(id="a", cluster="a", prompt="What is ice?", options=("Frozen water.",))]
     with pytest.raises(NotMeasurable, match=reason) as refused:
         view.ask("end_of_turn", some)
@@ -412,7 +412,7 @@ def test_a_template_that_does_not_show_where_an_answer_ends(view: TextView, temp
 
 
 def test_an_answer_that_grows_together_with_its_end_is_not_guessed_at(view: TextView) -> None:
-    view._tokenizer.chat_template = "{% for turn in messages %}{{ turn['content'] }}e end\n{% endfor %}"
+    view.tokenizer.chat_template = "{% for turn in messages %}{{ turn['content'] }}e end\n{% endfor %}"
     with pytest.raises(NotMeasurable, match="the last token of the answer of item 'a' holds a part of what ends"):
         view.ask("end_of_turn", [Item(id="a", cluster="a", prompt="Who?", options=("it is th",))])
 

@@ -36,7 +36,7 @@ ALLOWED = {
     "models": {"view", "items", "retention"},
     "compare": {"finding", "report", "retention", "stats", "stages"},
     "softened": {"adapt", "models", "report", "stages"},
-    "adapt": {"view", "items", "models", "recipe", "probe"},
+    "adapt": {"view", "items", "models", "recipe", "probe", "stages"},
     "choose": {
         *("finding", "scale", "savings", "stats", "view", "stages", "audits", "items", "recipe", "models", "adapt"),
         *("job", "steps"),

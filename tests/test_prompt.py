@@ -254,7 +254,7 @@ def test_a_word_behind_a_space_is_another_token_than_one_without(tmp_path: Path)
     tokenizer = AutoTokenizer.from_pretrained(base)
     view = load_base(resolve(str(families.MASKED["bert"](tmp_path / "bert"))), "encoder")
     tokenizer.add_special_tokens({"mask_token": "<mask>"})
-    view._tokenizer = tokenizer  # type: ignore[attr-defined]
+    view.tokenizer = tokenizer  # type: ignore[attr-defined]
     found = word_tokens(view, Readout("{text} is {mask}", ("the", "and")), "base")  # type: ignore[arg-type]
     assert tokenizer.convert_ids_to_tokens(found) == ["Ġthe", "Ġand"]
 

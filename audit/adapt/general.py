@@ -13,17 +13,18 @@ from audit.adapt.body import backbone_of, unwrapped
 from audit.adapt.plan import Plan
 from audit.errors import InputError
 from audit.models.batch import padded
-from audit.models.clip import _direction, load_clip
+from audit.models.clip import directions, load_clip
 from audit.models.embed import token_means
-from audit.models.images import _pixels, load_processor
+from audit.models.images import load_processor, read_pixels
 from audit.models.network import Network, Words, graft, load_network, minds_padding, stretches
 from audit.models.pooling import longest_text, read_pooling
 from audit.models.tokens import context, load_tokenizer, pad_token
-from audit.models.vision import _means, load_vision
+from audit.models.vision import load_vision, patch_means
 from audit.recipe import Gradient
 
-__all__ = ["General", "Questions", "base_network", "drawn"]
+__all__ = ["TOGETHER", "General", "Questions", "base_network", "drawn"]
 
+TOGETHER = 16  # items that are asked at once
 MASKED = 0.15  # of a text's tokens at once, as in the training of BERT
 
 Rows = Sequence[int]
@@ -136,8 +137,8 @@ class General:
 
     def _vector(self, backbone: Any, pixels: torch.Tensor) -> torch.Tensor:
         if self.kind == "clip":
-            return _direction(backbone.get_image_features(pixel_values=pixels))
-        return _means(backbone(pixel_values=pixels).last_hidden_state)
+            return directions(backbone.get_image_features(pixel_values=pixels))
+        return patch_means(backbone(pixel_values=pixels).last_hidden_state)
 
     def classes(self, model: Any, rows: Rows) -> torch.Tensor:
         """Logits of the base's classes, by its head on the model's backbone, shape (n, classes)."""
@@ -168,7 +169,7 @@ class General:
         for row in rows:
             if row not in self._read:
                 item = self.items[row]
-                self._read[row] = _pixels(item.image or "", item, self._processor)
+                self._read[row] = read_pixels(item.image or "", item, self._processor)
         pixels = [self._read[row].to(self.device) for row in rows]
         if len({one.shape for one in pixels}) > 1:  # a processor that keeps the shape of its images
             return torch.cat([answer(one) for one in pixels])

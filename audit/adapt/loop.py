@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from audit.adapt.resume import Checkpoints, put_back, weights_of
+from audit.adapt.rows import SILENT
 from audit.errors import InputError
 from audit.models.batch import Progress
 from audit.models.ranks import agreed
@@ -24,7 +25,6 @@ __all__ = ["Course", "Fit", "Report"]
 
 SECONDS = 60.0
 """Wall time between two checkpoints; an epoch that takes longer ends with one."""
-SILENT = -100  # the label of a token that carries no loss
 NOW, BEFORE = "trained.safetensors", "epoch-before.safetensors"
 
 

@@ -141,4 +141,4 @@ def _prior(plan: Plan, view: ModelView, prompt: TaskPrompt, images: Sequence[Ite
 
 def _length(view: ModelView) -> Callable[[str], int]:
     assert isinstance(view, TextView)
-    return lambda text: len(view._ids([text])[0])
+    return lambda text: len(view.ids([text])[0])

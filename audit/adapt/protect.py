@@ -67,14 +67,14 @@ class Pull:
         notes: Mapping[str, str] | None = None,
     ) -> None:
         self.name, self.notes = name, dict(notes or {})
-        self._strength, self._anchors, self._importance = strength, anchors, importance
+        self._strength, self.anchors, self._importance = strength, anchors, importance
 
     def __call__(self, model: Any, step: int) -> torch.Tensor:
         """Penalty of the weights as they are; a scalar."""
         terms = []
         for name, weight in weights_by_name(model).items():
-            if name in self._anchors and weight.requires_grad:
-                squares = (weight - self._anchors[name]).square()
+            if name in self.anchors and weight.requires_grad:
+                squares = (weight - self.anchors[name]).square()
                 terms.append((squares if self._importance is None else squares * self._importance[name]).sum())
         return self._strength / 2 * torch.stack(terms).sum() if terms else torch.zeros(())
 

@@ -7,14 +7,13 @@ from typing import Any
 import torch
 
 from audit.adapt.body import quiet
-from audit.adapt.general import General, drawn
+from audit.adapt.general import TOGETHER, General, drawn
 from audit.errors import InputError
 
 __all__ = ["Distillation", "Rehearsal", "divergence"]
 
 PLACES = 8  # of a text at which the base's whole distribution is kept: 4 bytes a token of the vocabulary and place
 SHARP = 20.0  # times a cosine is a logit: the scale at which sentence encoders are trained
-TOGETHER = 16  # items that are asked of the base at once
 KL, REPLAY = 1, 2  # two draws of one step are not the same
 
 

@@ -13,14 +13,14 @@ from transformers import PreTrainedTokenizerBase
 from audit.adapt.plan import Plan
 from audit.errors import InputError
 from audit.models.batch import padded
-from audit.models.images import _pixels, load_processor
+from audit.models.images import load_processor, read_pixels
 from audit.models.pooling import longest_text
 from audit.models.tagging import first_pieces
 from audit.models.tokens import context, continuation, load_tokenizer, pad_token
 from audit.recipe import Gradient
 from audit.view import Item
 
-__all__ = ["Units", "training_rows", "units_of"]
+__all__ = ["SILENT", "Units", "training_rows", "units_of"]
 
 Row = dict[str, Any]
 Collate = Callable[[Sequence[Any]], dict[str, torch.Tensor]]
@@ -188,7 +188,7 @@ class _Images:
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         items: list[Item] = [row["item"] for row in rows]
-        pixels = [_pixels(item.image or "", item, self.processor) for item in items]
+        pixels = [read_pixels(item.image or "", item, self.processor) for item in items]
         for one, item in zip(pixels, items, strict=True):
             if one.shape != pixels[0].shape:
                 raise InputError(

@@ -21,6 +21,7 @@ from audit.models.prompt import weightless
 from audit.models.source import Source, module_folders
 from audit.models.stored import HEAD, Stored, Tensors, read_tensor, stored_pair, weight_files
 from audit.models.weights import first_line, read_json
+from audit.stages import sync
 
 __all__ = ["between", "soften"]
 
@@ -88,7 +89,7 @@ def soften(base: Source, adapted: Source, alpha: float, folder: Path) -> Path:
         said = {"alpha": alpha, "base": base.id, "revision": base.revision, "adapted": Path(adapted.id).name}
         (temporary / "softened.json").write_text(json.dumps(said))
         os.chmod(temporary, 0o755)
-        _sync(temporary)
+        sync(temporary)
         os.replace(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -238,12 +239,3 @@ def _copy(source: Path, target: Path) -> None:
         kept = file.suffix not in WEIGHTS or file.name == NUMBERS  # a head stays as it is
         if file.is_file() and kept and not file.name.startswith(".") and file.name != "seconds":
             shutil.copyfile(file, target / file.name)
-
-
-def _sync(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

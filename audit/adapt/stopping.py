@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from audit.adapt.body import quiet
-from audit.adapt.general import General, base_network
+from audit.adapt.general import TOGETHER, General, base_network
 from audit.adapt.plan import Plan
 from audit.errors import InputError
 from audit.recipe import Gradient
@@ -15,7 +15,6 @@ from audit.recipe import Gradient
 __all__ = ["Stop", "lost_neighbours", "stopper"]
 
 NEIGHBOURS = 10
-TOGETHER = 16  # items that are asked at once
 
 
 class Stop:
@@ -32,11 +31,14 @@ class Stop:
     ----------
     lost : dict of int to float
         By epoch, what was lost when it was over.
+    at : int or None
+        The epoch that went too far.
     """
 
     def __init__(self, general: General, most: float) -> None:
         self._general, self._most = general, most
         self.lost: dict[int, float] = {}
+        self.at: int | None = None
         few = 2 * NEIGHBOURS + 1
         if general.kind != "causal" and len(general.items) < few:
             raise InputError(
@@ -50,7 +52,10 @@ class Stop:
         now = self._asked(model)
         lost = lost_neighbours(self._base, now) if self._general.kind != "causal" else float(now - self._base)
         self.lost[epoch] = lost
-        return not lost <= self._most  # what is no number went too far
+        if lost <= self._most:
+            return False
+        self.at = epoch  # also where it is no number
+        return True
 
     def _asked(self, model: Any) -> torch.Tensor:
         """Nats a byte of all items, or their vectors (n, d)."""

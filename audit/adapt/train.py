@@ -60,13 +60,6 @@ def train(
     if isinstance(method, LpFt):
         fit_first(model, plan, rows, collate, progress)
     added, stop = penalties(plan, model, seed), stopper(plan, model)
-    too_far: list[int] = []
-
-    def stops(model: Any, epoch: int) -> bool:
-        assert stop is not None
-        too_far.extend([epoch] if stop(model, epoch) else [])
-        return bool(too_far)
-
     curve = fit(
         model,
         rows,
@@ -75,7 +68,7 @@ def train(
         groups,
         seed=seed,
         penalties=added,
-        stop=None if stop is None else stops,
+        stop=stop,
         anchored=_anchored(model, added),
         fingerprint="" if checkpoints is None else plan.fingerprint(items, seed),
         checkpoints=checkpoints,
@@ -88,8 +81,8 @@ def train(
         _finish_adapter(folder, plan.base, model)
     softened_in_place(plan, folder, method.protect.wise)
     notes = notes_of(added)
-    if too_far:
-        notes["stopped"] = STOPPED.format(epoch=too_far[0] + 1, kept=too_far[0]) if too_far[0] else NOTHING
+    if stop is not None and stop.at is not None:
+        notes["stopped"] = STOPPED.format(epoch=stop.at + 1, kept=stop.at) if stop.at else NOTHING
     cut = sum(row.get("cut", False) for row in rows)
     if cut:
         notes["cut"] = CUT.format(cut=cut, rows=len(rows), longest=method.max_length)
@@ -98,7 +91,7 @@ def train(
 
 def _anchored(model: Any, penalties: Sequence[Penalty]) -> set[str]:
     """Names of the parameters that penalties hold near the base's."""
-    held = {name for one in penalties if isinstance(one, Pull) for name in one._anchors}
+    held = {name for one in penalties if isinstance(one, Pull) for name in one.anchors}
     below = {id(one) for name, one in weights_by_name(model).items() if name in held} if held else set()
     return {name for name, one in model.named_parameters() if id(one) in below}
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from audit.adapt.rows import SILENT
 from audit.errors import InputError
 from audit.models.batch import padded
 
 __all__ = ["Masked", "Row", "blocks", "collated", "pieces"]
 
-IGNORED = -100  # a position that no loss looks at
 
 Row = dict[str, list[int]]
 Collate = Callable[[Sequence[Row]], dict[str, torch.Tensor]]
@@ -81,7 +81,7 @@ class Masked(Sequence[Row]):
         ids, own = self._rows[row]
         rng = np.random.default_rng([self._seed, self._epoch, row])
         count = max(1, int(self._share * len(own) + rng.random()))  # on average the share, whatever the length
-        masked, labels = list(ids), [IGNORED] * len(ids)
+        masked, labels = list(ids), [SILENT] * len(ids)
         for place, how in zip(rng.choice(own, min(count, len(own)), replace=False), rng.random(count), strict=False):
             labels[place] = ids[place]
             if how < 0.9:
@@ -95,7 +95,7 @@ def collated(pad: int) -> Collate:
     def collate(rows: Sequence[Row]) -> dict[str, torch.Tensor]:
         cpu = torch.device("cpu")
         ids, mask = padded([row["input_ids"] for row in rows], pad, cpu)
-        labels, _ = padded([row["labels"] for row in rows], IGNORED, cpu)
+        labels, _ = padded([row["labels"] for row in rows], SILENT, cpu)
         return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
     return collate

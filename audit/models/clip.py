@@ -21,7 +21,7 @@ from audit.models.vision import refuse_other_processor
 from audit.models.weights import Dtype, load_weights, refuse_made_up
 from audit.view import Item, NotMeasurable, answer_texts
 
-__all__ = ["ClipView", "load_clip"]
+__all__ = ["ClipView", "directions", "load_clip"]
 
 Array = NDArray[np.float64]
 
@@ -116,7 +116,7 @@ class ClipView(ModelView):
 
     def _images(self, question: str, items: Sequence[Item]) -> Array:
         def answer(pixels: torch.Tensor) -> torch.Tensor:
-            return _direction(self.model.get_image_features(pixel_values=pixels))
+            return directions(self.model.get_image_features(pixel_values=pixels))
 
         device, dtype = self.model.device, self.model.dtype
         return image_rows(question, items, self._processor, answer, device, dtype, self.progress)
@@ -130,7 +130,7 @@ class ClipView(ModelView):
         return text_rows(self._tower, sequences, self._pad, self.model.device, self.progress)
 
     def _tower(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return _direction(self.model.get_text_features(input_ids=ids, attention_mask=mask))
+        return directions(self.model.get_text_features(input_ids=ids, attention_mask=mask))
 
     def _looks_at_padding(self, ids: list[int]) -> bool:
         """Tell whether padding changes a text's vector, as in SigLIP: then every text is padded to the full length."""
@@ -141,7 +141,7 @@ class ClipView(ModelView):
         return not torch.allclose(alone[0], beside[0], atol=1e-5)
 
 
-def _direction(output: Any) -> torch.Tensor:
+def directions(output: Any) -> torch.Tensor:
     """The projected vector of a tower's output, at length 1."""
     vectors = output if isinstance(output, torch.Tensor) else output.pooler_output
     return torch.nn.functional.normalize(vectors, dim=-1)

@@ -39,7 +39,7 @@ def word_tokens(view: TextView, readout: Readout, name: str) -> list[int]:
     InputError
         If there is no mask, or a word is several tokens, unknown, or another label's; names the label and its pieces.
     """
-    tokenizer = view._tokenizer
+    tokenizer = view.tokenizer
     if view._network.words is None or tokenizer.mask_token_id is None:
         raise InputError(
             f"{name}: it has no masked language-model head, so that no prompt can be asked of it; use method = 'head', "
@@ -50,7 +50,7 @@ def word_tokens(view: TextView, readout: Readout, name: str) -> list[int]:
     known: dict[int, str] = {}
     for label in readout.labels:
         word = readout.said(label)
-        ids = continuation(tokenizer, space + word) if before else view._ids([word], special=False)[0]
+        ids = continuation(tokenizer, space + word) if before else view.ids([word], special=False)[0]
         pieces = tokenizer.convert_ids_to_tokens(ids)
         where = f"[task] words: the label {label!r} is said {word!r}, which is"
         if len(ids) != 1:
@@ -82,7 +82,7 @@ def cloze(view: TextView, texts: Sequence[str], tokens: Sequence[int]) -> Array:
     """
     question = "probabilities"
     words, mask = view._words(question), view._mask(question)
-    sequences = view._ids(texts)
+    sequences = view.ids(texts)
     places = [len(ids) - 1 - ids[::-1].index(mask) for ids in sequences]
     view._look_at_padding(sequences[0])
     nats = hidden_log_likelihoods(

@@ -237,10 +237,10 @@ class HeadedView(ModelView):
 
 def cut(view: ModelView, longest: int | None) -> ModelView:
     """Return the same network as a view that reads the first tokens of a text alone."""
-    if longest is None or not isinstance(view, TextView) or longest >= view._context:
+    if longest is None or not isinstance(view, TextView) or longest >= view.context:
         return view
     short = copy.copy(view)
-    short._context, short.id = longest, f"{view.id}/the first {longest}"
+    short.context, short.id = longest, f"{view.id}/the first {longest}"
     return short
 
 

@@ -16,7 +16,7 @@ from audit.models.source import Source
 from audit.models.weights import first_line
 from audit.view import Item, NotMeasurable
 
-__all__ = ["IMAGES", "image_rows", "load_processor"]
+__all__ = ["IMAGES", "image_rows", "load_processor", "read_pixels"]
 
 Array = NDArray[np.float64]
 IMAGES = 32  # a batch
@@ -89,7 +89,7 @@ def image_rows(
     result: list[Array] = [np.empty(0)] * len(files)
 
     def work(rows: list[int]) -> None:
-        pixels = [_pixels(files[row], first[files[row]], processor) for row in rows]
+        pixels = [read_pixels(files[row], first[files[row]], processor) for row in rows]
         if len({one.shape for one in pixels}) > 1:  # a processor that keeps the shape of its images
             values = np.concatenate([_numbers(answer(one.to(device, dtype))) for one in pixels])
         else:
@@ -108,7 +108,8 @@ def _numbers(values: torch.Tensor) -> Array:
     return numbers
 
 
-def _pixels(file: str, item: Item, processor: Any) -> torch.Tensor:
+def read_pixels(file: str, item: Item, processor: Any) -> torch.Tensor:
+    """Read an image as its processor has it; refuse what is none, by the item's name."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     path = Path(file)

@@ -52,7 +52,7 @@ class PromptedView(ModelView):
         self._after = 0  # tokens that a causal model would have to write
         if view.kind == "causal" and isinstance(view, TextView):
             view._refuse_labels_that_begin_another([prompt.readout.said(label) for label in self.labels])
-            endings = view._ids([prompt.readout.completion(label) for label in self.labels], special=False)
+            endings = view.ids([prompt.readout.completion(label) for label in self.labels], special=False)
             self._after = max(map(len, endings))
         if view.kind == "encoder" and isinstance(view, TextView):
             self._tokens = word_tokens(view, prompt.readout, prompt.base)
@@ -96,12 +96,12 @@ class PromptedView(ModelView):
     def room(self) -> int:
         """Tokens of a prompt, with what follows it."""
         view = self.view
-        return min(self.prompt.max_length, view._context) if isinstance(view, TextView) else self.prompt.max_length
+        return min(self.prompt.max_length, view.context) if isinstance(view, TextView) else self.prompt.max_length
 
     def _answer(self, question: str, items: Sequence[Item]) -> Array:
         view = self.view
         assert isinstance(view, TextView)
-        mask = str(view._tokenizer.mask_token)
+        mask = str(view.tokenizer.mask_token)
         return answer_texts(
             question,
             items,
@@ -129,7 +129,7 @@ class PromptedView(ModelView):
     def clean(self, text: str) -> str:
         """Return a text without mask tokens of its own."""
         view = self.view
-        mask = view._tokenizer.mask_token if isinstance(view, TextView) and self.kind == "encoder" else None
+        mask = view.tokenizer.mask_token if isinstance(view, TextView) and self.kind == "encoder" else None
         return text.replace(str(mask), "") if mask else text
 
     def _cut(self, text: str) -> str:
@@ -148,8 +148,8 @@ class PromptedView(ModelView):
         view = self.view
         if not isinstance(view, TextView):
             return True
-        whole = self.prompt.filled(text, str(view._tokenizer.mask_token))
-        return len(view._ids([whole])[0]) + self._after <= self.room
+        whole = self.prompt.filled(text, str(view.tokenizer.mask_token))
+        return len(view.ids([whole])[0]) + self._after <= self.room
 
 
 def _unit(vectors: Array) -> Array:

@@ -89,7 +89,7 @@ class TextView(ModelView):
         reserved: int = 0,
         switched: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
-        self._network, self._tokenizer, self._pool = network, tokenizer, pool
+        self._network, self.tokenizer, self._pool = network, tokenizer, pool
         self._readout = readout if kind == "causal" and network.classes is None else None
         model = network.backbone if network.words is None else network.words.model
         self._pad = pad_token(model, tokenizer)
@@ -97,12 +97,12 @@ class TextView(ModelView):
             self._pad = pad_token(network.classes, tokenizer)
         if network.tags is not None:
             self._pad, labels = pad_token(network.tags, tokenizer), labels or class_names(network.tags.config)
-        self._context = min(context(model, tokenizer), longest or 10**9) - reserved
+        self.context = min(context(model, tokenizer), longest or 10**9) - reserved
         self._alike: bool | None = None  # whether only texts of one length may share a batch, once that is known
         self._broken: frozenset[int] | None = None  # tokens that stand for no whole character, once that is asked
         self._last = LastRead()
         self._longest = 0  # tokens of a text among those that are asked, on whatever rank
-        parts = [id, tokenizer_hash(tokenizer)[:16], f"{model.dtype}".removeprefix("torch."), str(self._context)]
+        parts = [id, tokenizer_hash(tokenizer)[:16], f"{model.dtype}".removeprefix("torch."), str(self.context)]
         if self._readout is not None:
             labels = self._readout.labels
             parts.append(self._readout.id)
@@ -111,7 +111,7 @@ class TextView(ModelView):
 
     def _refuse_labels_that_begin_another(self, labels: Sequence[str]) -> None:
         """Refuse labels that, as they are said, begin another: the longer one could never be likelier."""
-        ids = {label: continuation(self._tokenizer, f" {label}") for label in labels}
+        ids = {label: continuation(self.tokenizer, f" {label}") for label in labels}
         for short, long in itertools.permutations(labels, 2):
             if ids[long][: len(ids[short])] == ids[short]:
                 raise InputError(
@@ -123,13 +123,13 @@ class TextView(ModelView):
         if question == "token_ids":  # the tokenizer alone answers: every rank all of it, as wide as the longest text
             return _filled(self._running(question, items))
         if question == "unknown_tokens":
-            self._broken = broken_tokens(self._tokenizer) if self._broken is None else self._broken
+            self._broken = broken_tokens(self.tokenizer) if self._broken is None else self._broken
             counts = [sum(token in self._broken for token in ids) for ids in self._running(question, items)]
             return np.array(counts, dtype=np.float64)
         if question == "tag_probabilities":
             self._longest = max((len((item.text or "").split(" ")) for item in items), default=0)
         if question == "next_tokens":
-            self._longest = max(map(len, self._ids([item.text or "" for item in items], special=False)), default=0)
+            self._longest = max(map(len, self.ids([item.text or "" for item in items], special=False)), default=0)
         return super().ask(question, items)
 
     def _answer(self, question: str, items: Sequence[Item]) -> Array:
@@ -149,7 +149,7 @@ class TextView(ModelView):
             if question == "next_token_sketch":
                 return self._sketches(question, items)
             if question == "end_of_turn":
-                turns = ended_turns(self._tokenizer, items, self._context)
+                turns = ended_turns(self.tokenizer, items, self.context)
                 return np.concatenate(self._score(question, [[one] for one in turns]))
         elif question in ("pseudo_log_likelihood", "pll-unchanged", "ll-changed"):
             return self._pseudo(question, items)
@@ -160,7 +160,7 @@ class TextView(ModelView):
     def treatment(self, question: str, items: Sequence[Item]) -> str:
         """Say what was done to texts that are longer than the model's context."""
         texts = [text for item in items for text in item.pair or (item.text or item.prompt or "",)]
-        room, how = self._context, "what is beyond was cut off"
+        room, how = self.context, "what is beyond was cut off"
         options = {option for item in items for option in item.options or ()}
         if question in ("probabilities", "logits") and self._readout is not None:
             before, after = self._readout.prompt.split("{text}")
@@ -173,30 +173,31 @@ class TextView(ModelView):
             how = "they were read in windows that overlap by half, so that every token is scored once"
         elif options:
             if question not in ("next_token_sketch", "end_of_turn"):
-                room -= max(len(continuation(self._tokenizer, option)) for option in options)
+                room -= max(len(continuation(self.tokenizer, option)) for option in options)
             how = "their beginning was cut off"
         if question == "end_of_turn":
-            lengths = [len(turn.ids) - 1 for turn in ended_turns(self._tokenizer, items)]
+            lengths = [len(turn.ids) - 1 for turn in ended_turns(self.tokenizer, items)]
         else:
-            lengths = [len(ids) for ids in self._ids(texts, special=not running)]
+            lengths = [len(ids) for ids in self.ids(texts, special=not running)]
         longer = sum(length > room for length in lengths)
         if not longer:
             return ""
         return (
-            f"{longer} of {len(lengths)} texts are longer than the {self._context} tokens that this model reads: {how}."
+            f"{longer} of {len(lengths)} texts are longer than the {self.context} tokens that this model reads: {how}."
         )
 
     # --- features and classes ---
 
-    def _ids(self, texts: Sequence[str], *, special: bool = True, longest: int | None = None) -> list[list[int]]:
-        ids: list[list[int]] = self._tokenizer(
+    def ids(self, texts: Sequence[str], *, special: bool = True, longest: int | None = None) -> list[list[int]]:
+        """Token ids of texts, with the tokens that frame a text or without."""
+        ids: list[list[int]] = self.tokenizer(
             list(texts), add_special_tokens=special, truncation=longest is not None, max_length=longest, verbose=False
         )["input_ids"]
         return ids
 
     def _read(self, question: str, texts: Sequence[str], items: Sequence[Item]) -> list[list[int]]:
         """Token ids as a deployed model reads them: with special tokens, cut at the context."""
-        ids = self._ids(texts, longest=self._context)
+        ids = self.ids(texts, longest=self.context)
         for text, one in zip(texts, ids, strict=True):
             if not one:
                 raise NotMeasurable(question, f"the text of item {_whose(text, items)!r} has no tokens")
@@ -207,7 +208,7 @@ class TextView(ModelView):
         """Find out once whether this model minds its padding, masked or not."""
         backbone = self._network.backbone
         if self._alike is None:
-            some = ids[: max(1, self._context - 3)]
+            some = ids[: max(1, self.context - 3)]
             self._alike = backbone is not None and (stretches(backbone) or minds_padding(backbone, some, self._pad))
 
     def _features(self, question: str, texts: Sequence[str], items: Sequence[Item]) -> Array:
@@ -228,7 +229,7 @@ class TextView(ModelView):
         model = self._network.tags
         if model is None:
             raise NotMeasurable(question, "this model has no trained head for tags of tokens")
-        read = first_pieces(self._tokenizer, [_need(item.text, item, question) for item in items], self._context)
+        read = first_pieces(self.tokenizer, [_need(item.text, item, question) for item in items], self.context)
         self._look_at_padding(read[0][0])
         return tag_probabilities(model, read, self._longest, self._pad, self.progress, alike=bool(self._alike))
 
@@ -238,7 +239,7 @@ class TextView(ModelView):
             logits = class_logits(self._network.classes, read, self._pad, self.progress, alike=bool(self._alike))
             return logits if question == "logits" else shares(logits, self._network.classes.config)
         before, after = self._readout.prompt.split("{text}")
-        endings = [continuation(self._tokenizer, self._readout.completion(label)) for label in self.labels]
+        endings = [continuation(self.tokenizer, self._readout.completion(label)) for label in self.labels]
         long = next((n for n, ids in enumerate(endings) if not self._fits(ids)), None)
         if long is not None:
             raise NotMeasurable(question, f"the label {self.labels[long]!r} has {len(endings[long])} tokens")
@@ -250,9 +251,9 @@ class TextView(ModelView):
     def _running(self, question: str, items: Sequence[Item]) -> list[list[int]]:
         """Token ids of texts behind a space; see `audit.models.tokens.continuation`, of which this is many at once."""
         texts = [_need(item.text, item, question) for item in items]
-        begin, behind = self._ids(["a"], special=False)[0], self._ids([f"a {text}" for text in texts], special=False)
+        begin, behind = self.ids(["a"], special=False)[0], self.ids([f"a {text}" for text in texts], special=False)
         return [
-            ids[len(begin) :] if ids[: len(begin)] == begin else continuation(self._tokenizer, f" {text}")
+            ids[len(begin) :] if ids[: len(begin)] == begin else continuation(self.tokenizer, f" {text}")
             for text, ids in zip(texts, behind, strict=True)
         ]
 
@@ -270,7 +271,7 @@ class TextView(ModelView):
             raise NotMeasurable("write", f"a model of kind {self.kind!r} does not write")
         model, start = self._words("write").model, self._start("write")
         with self._switched():
-            texts = write_texts(model, self._tokenizer, start, count, seed=seed, progress=self.progress)
+            texts = write_texts(model, self.tokenizer, start, count, seed=seed, progress=self.progress)
         if not texts:
             raise NotMeasurable("write", "this model writes nothing")
         return numbered(texts, "base")
@@ -291,11 +292,11 @@ class TextView(ModelView):
         per_item = 2 if pairs else 1
         families: list[list[Scored]] = []
         owners: list[int] = []  # the text of every sequence
-        for number, ids in enumerate(self._ids(texts, special=False)):
+        for number, ids in enumerate(self.ids(texts, special=False)):
             if not ids:
                 item = items[number // per_item]
                 raise NotMeasurable(question, f"item {item.id!r} has an empty text: it has no likelihood to compare")
-            pieces = windowed(start, ids, self._context - 1)
+            pieces = windowed(start, ids, self.context - 1)
             owners += [number] * len(pieces)
             if number % per_item and len(pieces) == len(families[-1]) == 1:
                 families[-1] += pieces  # the two sentences of a pair
@@ -312,27 +313,27 @@ class TextView(ModelView):
         if len({len(one) for one in options}) > 1:
             raise NotMeasurable(question, "items have different numbers of options; ask them apart")
         if question == "option_token_count":
-            counts = [[len(continuation(self._tokenizer, one)) for one in choices] for choices in options]
+            counts = [[len(continuation(self.tokenizer, one)) for one in choices] for choices in options]
             return np.array(counts, dtype=np.float64)
-        known = {option: continuation(self._tokenizer, option) for option in dict.fromkeys(itertools.chain(*options))}
+        known = {option: continuation(self.tokenizer, option) for option in dict.fromkeys(itertools.chain(*options))}
         endings = [[known[option] for option in choices] for choices in options]
         unfit = [item.id for item, one in zip(items, endings, strict=True) if not all(map(self._fits, one))]
         if unfit:
             raise DoesNotFit(
                 question,
-                f"item {unfit[0]!r} has an option without tokens, or of more than the {self._context - 1} that this "
+                f"item {unfit[0]!r} has an option without tokens, or of more than the {self.context - 1} that this "
                 "model reads behind a prompt",
                 frozenset(unfit),
             )
         return self._complete(question, prompts, endings)
 
     def _fits(self, ending: Sequence[int]) -> bool:
-        return 0 < len(ending) < self._context
+        return 0 < len(ending) < self.context
 
     def _before(self, prompts: Sequence[str]) -> list[list[int]]:
         """Token ids of prompts; what closes a text does not stand between a prompt and what follows it."""
-        _, closing = _framed(self._ids(["a"])[0], self._ids([""])[0])
-        return [ids[: len(ids) - closing] for ids in self._ids(prompts)]
+        _, closing = _framed(self.ids(["a"])[0], self.ids([""])[0])
+        return [ids[: len(ids) - closing] for ids in self.ids(prompts)]
 
     def _complete(self, question: str, prompts: Sequence[str], endings: Sequence[Sequence[list[int]]]) -> Array:
         """Log-likelihood of each ending after its prompt, shape (n, endings)."""
@@ -340,7 +341,7 @@ class TextView(ModelView):
         for before, choices in zip(self._before(prompts), endings, strict=True):
             family = []
             for ids in choices:
-                kept = before[-(self._context - len(ids)) :] or self._start(question)
+                kept = before[-(self.context - len(ids)) :] or self._start(question)
                 family.append(Scored([*kept, *ids], len(kept)))
             families.append(family)
         return np.stack(self._score(question, families))
@@ -360,11 +361,11 @@ class TextView(ModelView):
         reads = self._last.of(self.id, texts, sketch)
         if not reads:
             unique = list(dict.fromkeys(texts))
-            ids, start, words = self._ids(unique, special=False), self._start(question), self._words(question)
+            ids, start, words = self.ids(unique, special=False), self._start(question), self._words(question)
             if not all(ids):
                 empty = items[texts.index(unique[ids.index([])])]
                 raise NotMeasurable(question, f"item {empty.id!r} has an empty text: it has no token")
-            few, room = len(unique) <= KEPT, self._context - 1
+            few, room = len(unique) <= KEPT, self.context - 1
             told = read_along(
                 words, unique, ids, start, room, self._pad, self.progress, alike=self._stretches, sketch=sketch or few
             )
@@ -378,25 +379,25 @@ class TextView(ModelView):
             sketches = [read.sketch for read in self._along(question, items, sketch=True) if read.sketch is not None]
             return np.stack(sketches).astype(np.float64)
         before = self._before([item.prompt or "" for item in items])
-        prompts = [ids[-self._context :] or self._start(question) for ids in before]
+        prompts = [ids[-self.context :] or self._start(question) for ids in before]
         return sketches_after(self._words(question), prompts, self._pad, self.progress, alike=self._stretches)
 
     def _start(self, question: str) -> list[int]:
-        start = self._tokenizer.bos_token_id
-        start = start if start is not None else self._tokenizer.eos_token_id
+        start = self.tokenizer.bos_token_id
+        start = start if start is not None else self.tokenizer.eos_token_id
         if start is None:
             raise NotMeasurable(question, "the tokenizer has neither a start nor an end token")
         return [start]
 
     def _mask(self, question: str) -> int:
-        masked = self._tokenizer.mask_token_id
+        masked = self.tokenizer.mask_token_id
         if masked is None:
             raise NotMeasurable(question, "the tokenizer has no mask token")
         return int(masked)
 
     def _own(self, ids: Sequence[int]) -> list[int]:
         """Positions of a text's own tokens: the special ones are not."""
-        special = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
+        special = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
         return [i for i, token in enumerate(ids) if token not in special]
 
     def _masked(self, question: str, texts: Sequence[str], items: Sequence[Item]) -> Array:
@@ -405,7 +406,7 @@ class TextView(ModelView):
         scale: list[float] = []
         parts: list[tuple[list[int], list[int], int]] = []
         tokens: list[list[int]] = []
-        for row, (text, ids) in enumerate(zip(texts, self._ids(texts), strict=True)):
+        for row, (text, ids) in enumerate(zip(texts, self.ids(texts), strict=True)):
             own = self._own(ids)
             if not own:
                 raise NotMeasurable(question, f"the text of item {_whose(text, items)!r} has no token to mask")
@@ -428,7 +429,7 @@ class TextView(ModelView):
         texts, pairs = _texts(question, items)
         if question != "pseudo_log_likelihood" and not pairs:
             raise NotMeasurable(question, "it is asked of pairs")
-        whole = self._ids(texts)
+        whole = self.ids(texts)
         positions = [set(self._own(ids)) for ids in whole]
         if question != "pseudo_log_likelihood":
             for row in range(0, len(whole), 2):
@@ -453,13 +454,13 @@ class TextView(ModelView):
         self, row: int, ids: Sequence[int], positions: set[int]
     ) -> Iterator[tuple[list[int], list[int], int]]:
         """Cut a masked model's text into windows: token ids, the positions that each scores, the text's row."""
-        if len(ids) <= self._context:
+        if len(ids) <= self.context:
             yield list(ids), sorted(positions), row
             return
-        outer = self._ids([""])[0]
+        outer = self.ids([""])[0]
         head, tail = _framed(ids, outer)
         middle = ids[head : len(ids) - tail]
-        for begin, end, first in windows(middle, self._context - len(outer)):
+        for begin, end, first in windows(middle, self.context - len(outer)):
             scored = [i - begin for i in sorted(positions) if first + head <= i < end + head]
             if scored:
                 yield [*ids[:head], *middle[begin:end], *ids[len(ids) - tail :]], scored, row

@@ -20,7 +20,7 @@ from audit.models.source import Source
 from audit.models.weights import Dtype, labels_of, load_config, load_weights, refuse_made_up
 from audit.view import Item, NotMeasurable
 
-__all__ = ["ImageView", "load_vision"]
+__all__ = ["ImageView", "load_vision", "patch_means"]
 
 Array = NDArray[np.float64]
 
@@ -100,7 +100,9 @@ class ImageView(ModelView):
             return logits if question == "logits" else shares(logits, self._network.classes.config)
         if question == "embedding":
             return self._rows(
-                question, items, lambda pixels: _means(self._network.backbone(pixel_values=pixels).last_hidden_state)
+                question,
+                items,
+                lambda pixels: patch_means(self._network.backbone(pixel_values=pixels).last_hidden_state),
             )
         if question == "layer_means":
             return self._rows(question, items, self._layers)
@@ -112,12 +114,12 @@ class ImageView(ModelView):
 
     def _layers(self, pixels: torch.Tensor) -> torch.Tensor:
         layers = self._network.backbone(pixel_values=pixels, output_hidden_states=True).hidden_states
-        means = [_means(layer) for layer in layers]
+        means = [patch_means(layer) for layer in layers]
         widest = max(layer.shape[-1] for layer in means)
         return torch.stack([torch.nn.functional.pad(layer, (0, widest - layer.shape[-1])) for layer in means], dim=1)
 
 
-def _means(hidden: torch.Tensor) -> torch.Tensor:
+def patch_means(hidden: torch.Tensor) -> torch.Tensor:
     """Average over patches (n, s, d), or over the places of a feature map (n, d, height, width)."""
     return hidden.mean(1) if hidden.ndim == 3 else hidden.flatten(2).mean(2)
 

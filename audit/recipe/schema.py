@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from audit.errors import InputError
 from audit.recipe.adapt import GRADIENT, Adapt, Domain
 from audit.recipe.audits import Audits
 from audit.recipe.fits import misfit
-from audit.recipe.table import Name, Table
+from audit.recipe.table import Name, Table, unlike
 from audit.recipe.task import Task
 from audit.view import Kind
 
@@ -27,7 +27,9 @@ class Publish(Table):
 
     evidence: Literal["none", "values", "full"] = "values"
     license: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")] | None = None
-    language: list[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]] = []
+    language: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...], Field(strict=False), AfterValidator(unlike)
+    ] = ()
 
 
 class Recipe(Table):

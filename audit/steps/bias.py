@@ -24,6 +24,7 @@ from audit.items.swap import Axis, task_pairs, template_pairs
 from audit.job import Job
 from audit.probe import ProbedView
 from audit.recipe import Bias
+from audit.steps.kept import keep_members, keep_order
 from audit.steps.written import PRECISE, Evidence, finish, higher, rows
 from audit.view import Item, NotMeasurable, View
 
@@ -43,7 +44,7 @@ def bias(job: Job, folder: Path) -> None:
     limits: list[str] = []
     if asked.items or asked.groups:
         try:
-            some, floor, limits = _of_classes(job, asked, evidence.keep)
+            some, floor, limits = _of_classes(job, asked, evidence)
             found += some
         except NotMeasurable as reason:
             limits.append(f"Bias in the answered classes was not measured: {reason}.")
@@ -55,6 +56,7 @@ def bias(job: Job, folder: Path) -> None:
             floor += rows(precise, PRECISE)
         except NotMeasurable as reason:
             limits.append(f"Bias on {file} was not measured: {reason}.")
+    keep_order(evidence)
     evidence.write(folder)
     return finish(folder, found, limits, floor=floor)
 
@@ -117,7 +119,7 @@ def classified(job: Job, asked: Bias, sets: Sequence[PairSet], base: View, adapt
     return Classified(swaps, groups, slices)
 
 
-def _of_classes(job: Job, asked: Bias, keep: Keep) -> tuple[list[Finding], list[dict[str, Any]], list[str]]:
+def _of_classes(job: Job, asked: Bias, evidence: Evidence) -> tuple[list[Finding], list[dict[str, Any]], list[str]]:
     base, adapted = job.classifiers
     sets, limits = pair_sets(job, asked)
     copies = []
@@ -139,7 +141,9 @@ def _of_classes(job: Job, asked: Bias, keep: Keep) -> tuple[list[Finding], list[
         floor = higher(floor, _judged(classified(job, asked, sets, job.precise_classifier, base)))
         copies.append(PRECISE)
     both = classified(job, asked, sets, base, adapted)
-    found = _judged(replace(both, groups=with_rates(both.groups, job.recipe.columns)), floor, keep)
+    found = _judged(replace(both, groups=with_rates(both.groups, job.recipe.columns)), floor, evidence.keep)
+    for one in (*both.groups, *chain.from_iterable(both.slices.values())):
+        keep_members(evidence, one)
     return found, rows(floor, " and ".join(copies)), limits
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from audit.audits import Keep, floor_of
+from audit.audits import Question, floor_of
 from audit.audits.forgetting import Forgotten, Probe, asked, compared
 from audit.audits.forgetting.cka import feature_drift
 from audit.items import thinned
@@ -21,6 +22,7 @@ from audit.models.source import cache_folder
 from audit.models.stored import HEAD
 from audit.retention import FeatureDrift, WeightDrift
 from audit.stages import code_hash, write_atomically
+from audit.steps.kept import keep_options, keep_order
 from audit.steps.probes import probes_of
 from audit.steps.written import PRECISE, Evidence, finish, higher, rows
 from audit.view import Item, NotMeasurable, View, fingerprint
@@ -40,7 +42,8 @@ def forgetting(job: Job, folder: Path) -> None:
         return finish(folder, [], ["Forgetting was not measured: the recipe has no [audit.forgetting]."])
     evidence = Evidence(job.seed)
     floor = _floor(job)
-    found = _asked(job, job.pair.adapted, floor, evidence.keep)
+    found = _asked(job, job.pair.adapted, floor, evidence)
+    keep_order(evidence)
     evidence.write(folder)
     features, limits = _features(job)
     weights, more = _weights(job)
@@ -57,16 +60,34 @@ def forgetting(job: Job, folder: Path) -> None:
     )
 
 
-def judged(job: Job, adapted: View) -> Forgotten:
+def judged(job: Job, adapted: View, evidence: Evidence) -> Forgotten:
     """Judge another model made of the same base (of another strength, say) by the same probes and floor."""
-    return _asked(job, adapted, _floor(job))
+    return _asked(job, adapted, _floor(job), evidence)
 
 
-def _asked(job: Job, adapted: View, floor: Sequence[dict[str, Any]], keep: Keep | None = None) -> Forgotten:
+def _asked(job: Job, adapted: View, floor: Sequence[dict[str, Any]], evidence: Evidence) -> Forgotten:
     highest: dict[str, float] = {}
     for row in floor:
         highest[row["finding"]] = max(highest.get(row["finding"], 0.0), row["floor"])
-    return compared(job.remembered(job.pair.base), job.remembered(adapted), _probes(job), floor=highest, keep=keep)
+    seen: list[Question] = []
+    probes = [Probe(one.name, partial(_seen, one.ask, seen)) for one in _probes(job)]
+    base = job.remembered(job.pair.base)
+    found = compared(base, job.remembered(adapted), probes, floor=highest, keep=evidence.keep)
+    groups = {one.id for one in found.findings if one.group is not None}
+    for one in seen:
+        if one.id in groups:
+            evidence.keep(one.id, one.items, one.base, one.adapted)
+        elif one.group is None:
+            keep_options(evidence, one)
+    return found
+
+
+def _seen(ask: Callable[[View, View], list[Question]], seen: list[Question], base: View, adapted: View) -> list[Question]:
+    """Ask a probe, and note what it asked: `compared` hands on the scores of the declared questions alone."""
+    found = ask(base, adapted)
+    if base is not adapted:  # else a side is held against itself, after the probe failed
+        seen += found
+    return found
 
 
 def _probes(job: Job) -> list[Probe]:

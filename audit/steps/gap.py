@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from audit.audits import distinct
 from audit.audits.fit import label_fit
 from audit.audits.gap import domain_gap
+from audit.audits.gap.placed import Samples
 from audit.errors import InputError, Unavailable
 from audit.items import passages, reversed_words, thinned
 from audit.items.reference import hub_texts, read_reference
@@ -16,11 +20,14 @@ from audit.job import Job
 from audit.models.ranks import agreed
 from audit.models.text import TextView
 from audit.scale import Scale
+from audit.steps.kept import BOTH, keep_numbers
 from audit.steps.written import Evidence, finish
 from audit.view import Item, NotMeasurable, View
 
 __all__ = ["gap"]
 
+DRAWN = ("bootstrap 0", "bootstrap 1", "bootstrap 2", "surprise")  # what the surprise gap draws for
+SEED_WORDS = 4
 WRITTEN = 128  # texts that a base writes: on a CPU each costs as much as reading sixty
 
 
@@ -40,16 +47,18 @@ def gap(job: Job, folder: Path) -> None:
             "trained on."
         )
         note = " ".join(part for part in (note, view.treatment("embedding", [*task, *reference])) if part)
-        evidence = Evidence(job.seed)
+        evidence, ceiling = Evidence(job.seed), reversed_words(reference)
         found = domain_gap(
             job.remembered(view),
             task,
             reference,
-            reversed_words(reference),
+            ceiling,
             margin=asked.margin,
             note=note,
-            keep=partial(evidence.keep_arm, "base"),
+            keep=partial(_keep, evidence),
         )
+        if evidence.tables:
+            _keep_seeds(evidence, Samples.of(reference, task, ceiling))
     except NotMeasurable as reason:
         return finish(folder, [], [f"The domain gap was not measured: {reason}."])
     evidence.write(folder)
@@ -59,6 +68,25 @@ def gap(job: Job, folder: Path) -> None:
     fits, without = _label_fit(job.remembered(view), task) if labelled else ([], [])
     scales = [one.model_dump(mode="json") for one in (*found.scales, *fits)]
     return finish(folder, found.findings, [*found.limits, *without], scales=scales)
+
+
+def _keep(evidence: Evidence, question: str, items: Sequence[Item], values: NDArray[np.float64]) -> None:
+    """Keep what each text scored, and its bytes: a score is of all bits over all bytes of a sample."""
+    evidence.keep_arm("base", question, items, values)
+    sizes = np.array([len((item.text or "").encode()) for item in items], dtype=np.float64)
+    evidence.keep_arm(BOTH, f"{question}/bytes", items, sizes)
+
+
+def _keep_seeds(evidence: Evidence, samples: Samples) -> None:
+    """Keep the seeds of all draws: they come from the texts, which may not be published. 32 bits a row, low ones first."""
+    names, words = [], []
+    for purpose in DRAWN:
+        seed = samples.rng(purpose).bit_generator.seed_seq.entropy
+        assert isinstance(seed, int)
+        for place in range(SEED_WORDS):
+            names.append(f"{purpose}, {place}")
+            words.append(float(seed >> 32 * place & 0xFFFFFFFF))
+    keep_numbers(evidence, "gap/surprise/seeds", names, words)
 
 
 def _label_fit(base: View, task: Sequence[Item]) -> tuple[list[Scale], list[str]]:

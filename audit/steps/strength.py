@@ -75,10 +75,12 @@ def _point(job: Job, alpha: float, folder: Path) -> Strength:
     scored, _ = performance(job, own)
     if scored.change is None:
         raise NotMeasurable("strength", "the base has no score in the task that a gain could be over")
-    evidence = Evidence(job.seed)
+    evidence, probed = Evidence(job.seed), Evidence(job.seed)
     evidence.keep_arm("adapted", f"task/{job.recipe.task.measure}", job.data.test, scored.scores[-1])
     evidence.write(folder)
-    found = judged(job, view)
+    found = judged(job, view, probed)
+    probed.tables += answered.tables
+    _keep(probed, alpha, folder)
     return Strength(alpha=alpha, task=scored.adapted, gain=scored.change, findings=found.findings, broken=found.broken)
 
 

@@ -17,7 +17,7 @@ from audit.scale import Scale
 from audit.stats import cluster_weights, clusters_needed, rng_from
 from audit.view import Item, NotMeasurable, fingerprint
 
-__all__ = ["DRAWS", "Placed", "Sample", "Samples", "findings_of"]
+__all__ = ["DRAWS", "Placed", "Sample", "Samples", "drawn_estimate", "findings_of"]
 
 DRAWS = 1000
 
@@ -196,7 +196,7 @@ class Placed:
             question=question,
             unit=unit,
             null=null,
-            measured=_estimate(measured),
+            measured=drawn_estimate(measured),
             ceiling=float(ceiling[0]),
             root=root,
             note=note,
@@ -206,19 +206,18 @@ class Placed:
     @property
     def position(self) -> Estimate:
         """Where it lies on the scale, with its 95 % interval."""
-        return _estimate(self.draws)
+        return drawn_estimate(self.draws)
 
     def noted(self, note: str) -> Placed:
         """Return the same with another note."""
         return replace(self, scale=self.scale.model_copy(update={"note": note}))
 
 
-def _estimate(draws: Array) -> Estimate:
-    """Percentile interval of draws, around the estimate that stands first."""
-    if not float(np.std(draws[1:])) > 1e-12:
-        return Estimate(value=float(draws[0]))
+def drawn_estimate(draws: Array) -> Estimate:
+    """Percentile interval of draws, around the estimate that stands first; none where they do not vary."""
     low, high = (float(q) for q in np.quantile(draws[1:], [0.025, 0.975]))
-    return Estimate(value=float(draws[0]), low=low, high=high)
+    varies = float(np.std(draws[1:])) > 1e-12 and low < high
+    return Estimate(value=float(draws[0]), low=low if varies else None, high=high if varies else None)
 
 
 def findings_of(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
-from audit.audits.gap.placed import DRAWS, Placed, Sample, Samples
+from audit.audits.gap.placed import DRAWS, Placed, Sample, Samples, drawn_estimate
 from audit.finding import Estimate
 from audit.scale import Scale
 from audit.stats import deal_clusters, permutation_p
@@ -163,7 +163,7 @@ def _ratios(samples: Samples, above: Sequence[Array], below: Sequence[Array]) ->
         (up @ weights) / np.maximum(down @ weights, 1)
         for up, down, weights in zip(above, below, samples.weights, strict=True)
     )
-    return float(reference[0]), _estimate(task), float(ceiling[0])
+    return float(reference[0]), drawn_estimate(task), float(ceiling[0])
 
 
 def _split_words(samples: Samples, base: View) -> Ends:
@@ -185,7 +185,7 @@ def _split_words(samples: Samples, base: View) -> Ends:
         ]
     )
     null, measured, ceiling = np.concatenate([draws.mean(axis=0)[None], draws]).T
-    return float(null[0]), _estimate(measured), float(ceiling[0])
+    return float(null[0]), drawn_estimate(measured), float(ceiling[0])
 
 
 def _words(text: str) -> list[str]:
@@ -197,12 +197,6 @@ def _share(counts: Array, split: NDArray[np.bool_]) -> float:
     said = np.flatnonzero(counts)
     most = said[np.argsort(-counts[said], kind="stable")[:WORDS]]
     return float(split[most].mean())
-
-
-def _estimate(draws: Array) -> Estimate:
-    """Percentile interval of draws, around the estimate that stands first."""
-    low, high = (float(q) for q in np.quantile(draws[1:], [0.025, 0.975]))
-    return Estimate(value=float(draws[0]), low=low, high=high) if low < high else Estimate(value=float(draws[0]))
 
 
 def _token_counts(samples: Samples, base: View) -> list[csr_array]:
