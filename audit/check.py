@@ -18,6 +18,7 @@ from audit.models.source import resolve
 from audit.recipe import Head, Recipe, Task, runnable
 from audit.recipe.adapt import GRADIENT
 from audit.steps import fine_tuned_cells, set_apart
+from audit.steps.diligence import checked, sentences, sets_of
 from audit.steps.overlap import without_asked
 from audit.view import Item
 
@@ -31,7 +32,7 @@ class Checked:
     ``train`` and ``labels`` count the rows that are left once those that are also asked were dropped. ``steps`` are
     optimiser steps of one training (0 for a head, which is fitted at once), ``trainings`` all of them: every seed,
     every seed of every control arm, every pretraining on a domain before one, and every point of a fine-tuned learning
-    curve.
+    curve. ``diligence`` says what of the base, and of the licences, did not pass.
     """
 
     recipe: str
@@ -46,6 +47,7 @@ class Checked:
     steps: int
     seeds: int
     trainings: int
+    diligence: list[str]
 
 
 def check(recipe: Recipe) -> Checked:
@@ -82,6 +84,7 @@ def check(recipe: Recipe) -> Checked:
         steps=steps,
         seeds=len(method.seeds),
         trainings=len(method.seeds) * (1 + _arms(recipe) + _pretrainings(job)) + len(cells),
+        diligence=sentences(checked(job, list(sets_of(job).values()))),
     )
 
 

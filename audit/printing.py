@@ -19,6 +19,7 @@ from audit.publish.task import task_words
 from audit.publish.text import number
 from audit.report import Report
 from audit.retention import words
+from audit.signoff import SignOff
 
 if TYPE_CHECKING:
     from audit.choose import Chosen
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
     from audit.compare.frontier import Frontier, Place
     from audit.recipe.compared import Difference
 
-__all__ = ["console", "print_chosen", "print_differences", "print_frontier", "print_json", "print_report"]
+__all__ = [
+    "console",
+    "print_chosen",
+    "print_differences",
+    "print_frontier",
+    "print_json",
+    "print_report",
+    "print_ruled",
+]
 
 WIDE = 200  # columns where the output is no terminal: nothing is wrapped or cut
 COLOURS = {Verdict.WORSE: "red", Verdict.BETTER: "green", Verdict.SAME: "cyan", Verdict.UNCLEAR: "yellow"}
@@ -60,6 +69,24 @@ def print_report(report: Report, folder: Path, seconds: dict[str, float]) -> Non
     times = ", ".join(f"{name.split('/')[-1]} {took:.1f} s" for name, took in seconds.items())
     out.print(f"stages: {times}", highlight=False)
     out.print(f"report: {folder / 'report.json'}   card: {folder / 'card.md'}", highlight=False, soft_wrap=True)
+
+
+def print_ruled(decision: SignOff) -> None:
+    """Print what a policy says of a report: what does not pass first, then one sentence."""
+    out, table = console(), Table(box=None, pad_edge=False)
+    for column in ("subject", "found", "", "why, and what would do"):
+        table.add_column(column)
+    colours = {"fail": "red", "waived": "yellow", "pass": "green"}
+    for one in sorted(decision.rulings, key=lambda one: list(colours).index(one.outcome)):
+        waiver = one.waiver
+        said = f"{waiver.by} until {waiver.until}: {waiver.reason}" if waiver else one.said
+        table.add_row(escape(one.subject), one.found, f"[{colours[one.outcome]}]{one.outcome}[/]", escape(said))
+    out.print(table)
+    for spare in decision.unused:
+        out.print(escape(f"a waiver that nothing needs: {spare.finding}"), highlight=False)
+    out.print(escape(decision.said), highlight=False)
+    if not decision.passed:
+        out.print(escape("To let one pass as it is, waive it in the policy: [[waiver]] finding, reason, by, until."))
 
 
 def print_chosen(chosen: Chosen, folder: Path) -> None:

@@ -63,7 +63,7 @@ def run(
     """
     base_name, kind, method = runnable(recipe)
     data = read_task(recipe.task, recipe.columns)
-    base = resolve(base_name, recipe.revision, recipe.gguf_file)
+    base = resolve(base_name, recipe.revision, recipe.gguf_file, tick=tick)
     job = Job(recipe, base, kind, data, out, tick=tick)
     job.check()
     steps.set_apart(job)
@@ -190,8 +190,8 @@ def audit_model(
     report : Report
     seconds : dict
     """
-    adapted = resolve(adapted_name)
-    base = resolve(base_name, recipe.revision if base_name == recipe.base else None, recipe.gguf_file)
+    adapted = resolve(adapted_name, tick=tick)
+    base = resolve(base_name, recipe.revision if base_name == recipe.base else None, recipe.gguf_file, tick=tick)
     kind = model_kind(base.folder)
     data = read_task(recipe.task, recipe.columns)
     job = Job(recipe, base, kind, data, out, adapted, tick=tick, general_items=general)

@@ -15,6 +15,7 @@ from audit.origin import Decomposition
 from audit.retention import FeatureDrift, Flips, Strength, WeightDrift
 from audit.savings import Curve, Needed, Saving
 from audit.scale import Scale
+from audit.signoff import SignOff
 from audit.stages import write_atomically
 
 __all__ = [
@@ -138,7 +139,7 @@ class Report(_Frozen):
     ``flips`` are the items lost and gained of a finding of forgetting; ``weights`` and ``features`` say layer by layer
     how far the adapted model moved.
     ``scales`` are what the positions of the gap were read from, and measures that carry no verdict; ``curves``,
-    ``savings`` and ``needed`` say what the base saves in training data.
+    ``savings`` and ``needed`` say what the base saves in training data. ``sign_off`` is what a policy said of it.
     """
 
     schema_version: Literal[1] = Field(1, alias="schema")
@@ -164,6 +165,7 @@ class Report(_Frozen):
     diligence: list[Check] = []
     provenance: Provenance
     limits: list[str] = []
+    sign_off: SignOff | None = None
 
     @model_validator(mode="after")
     def _origins_agree(self) -> Report:
@@ -223,6 +225,19 @@ class Report(_Frozen):
         measured = next((one.id for one in self.findings if one.id in self.broken), None)
         if measured is not None:
             raise ValueError(f"the finding {measured!r} is called broken, but it was measured")
+        return self
+
+    @model_validator(mode="after")
+    def _sign_off_agrees(self) -> Report:
+        """Refuse a sign-off of other verdicts, or of an origin that is another."""
+        found = {one.id: one for one in self.findings}
+        for one in self.sign_off.rulings if self.sign_off else []:
+            finding = found.get(one.subject)
+            if finding is None:
+                continue
+            says = str(finding.verdict) + (f", {finding.origin}" if finding.origin else "")
+            if one.found != says:
+                raise ValueError(f"the sign-off has {one.subject!r} as {one.found!r}, the finding says {says!r}")
         return self
 
     def save(self, path: Path) -> None:

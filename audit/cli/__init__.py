@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from audit.cli import recipes, runs
+from audit.cli import gating, hub, recipes, remote, runs, showing, verifying
 from audit.cli.options import again
 from audit.errors import InputError, Unavailable
 from audit.printing import print_json
@@ -29,7 +29,8 @@ app = typer.Typer(
 for command in (
     *(runs.run, runs.audit, runs.choose),
     *(recipes.validate, recipes.recipes, recipes.diff, recipes.cp, recipes.pin),
-    *(runs.card, runs.soften, runs.compare),
+    *(runs.card, runs.soften, runs.compare, gating.gate, verifying.verify, showing.show),
+    *(hub.publish, remote.post, remote.watch),
 ):
     app.command()(command)
 

@@ -32,8 +32,10 @@ def validate(
         return print_json(checked)
     out = console()
     for key, value in checked.items():
-        shown = f"{value:,}" if isinstance(value, int) else value
-        out.print(f"{key.replace('_', ' '):>21}  {escape(str(shown))}", highlight=False)
+        for number, one in enumerate(value if isinstance(value, list) else [value]):
+            named = key.replace("_", " ") if number == 0 else ""
+            shown = f"{one:,}" if isinstance(one, int) else one
+            out.print(f"{named:>21}  {escape(str(shown))}", highlight=False, soft_wrap=True)
 
 
 def recipes(as_json: Json = False) -> None:

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from audit.cli.options import Json, Out, Overrides, follows, progress, typed
+from audit.cli.remote import Flavor, Timeout, submit
 from audit.errors import InputError
 from audit.finding import Verdict
 from audit.printing import console, print_chosen, print_frontier, print_json, print_report
@@ -34,11 +35,19 @@ def run(
     o: Overrides = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over.")] = False,
     gate: Gate = None,
+    on: Annotated[str | None, typer.Option(metavar="hf-jobs", help="Run it as a Job of the Hub.")] = None,
+    flavor: Flavor = "a10g-small",
+    timeout: Timeout = "6h",
+    to: Annotated[str | None, typer.Option(metavar="OWNER/NAME", help="Where a Job publishes what it did.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="So that only its owner sees what a Job does.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a recipe: assess, adapt, audit, report. Goes on where an interrupted run stopped."""
     _gate_level(gate)
     path = find_recipe(recipe)
+    if on is not None:
+        submit(path, o or [], on=on, to=to, flavor=flavor, timeout=timeout, private=private, as_json=as_json)
+        return
     parsed = load_recipe(path, o or [])
     from audit import relay
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from audit.errors import InputError, Unavailable
+from audit.models.refused import refused
 from audit.models.source import hub_reachable
 
 __all__ = ["commit_of"]
@@ -37,7 +38,6 @@ def commit_of(name: str, type_: Literal["model", "dataset"], revision: str | Non
     from huggingface_hub.errors import (
         HfHubHTTPError,
         HFValidationError,
-        OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -55,7 +55,9 @@ def commit_of(name: str, type_: Literal["model", "dataset"], revision: str | Non
         raise InputError(
             f"{name}: no such {type_} on the Hub (or it is private), and nothing here has the name"
         ) from None
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+    except HfHubHTTPError as error:
+        raise refused(error, name, type_, revision) from None
+    except Exception as error:  # noqa: BLE001 (whatever the transport raises, nobody answered)
         raise Unavailable(f"{unreachable} ({type(error).__name__})") from None
     if commit is None:
         raise Unavailable(f"{name}: the Hub names no commit of it")

@@ -6,18 +6,18 @@ import hashlib
 import importlib.util
 import json
 import os
-import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.errors import InputError, Unavailable
+from audit.errors import InputError
+from audit.models.pull import Pulled, Ticker, hub_reachable, module_names, pulled
+from audit.models.whole import refuse_damaged
 
 __all__ = ["Source", "cache_folder", "file_hashes", "hub_reachable", "module_folders", "resolve"]
 
 RECORDS = ("adaptation.json", "result.json")
-WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,14 @@ class Source:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def resolve(name: str, revision: str | None = None, gguf_file: str | None = None, *, weights: bool = True) -> Source:
+def resolve(
+    name: str,
+    revision: str | None = None,
+    gguf_file: str | None = None,
+    *,
+    weights: bool = True,
+    tick: Ticker | None = None,
+) -> Source:
     """Find weights and hash them.
 
     Parameters
@@ -50,6 +57,8 @@ def resolve(name: str, revision: str | None = None, gguf_file: str | None = None
         Name of a GGUF file in the folder; it is dequantised once and remembered as safetensors.
     weights : bool
         False finds config and tokenizer only, to look before loading.
+    tick : callable, optional
+        Told about the progress of a pull.
 
     Raises
     ------
@@ -58,7 +67,7 @@ def resolve(name: str, revision: str | None = None, gguf_file: str | None = None
     Unavailable
         If the Hub cannot be reached.
     """
-    commit = None
+    hub: Pulled | None = None
     path = Path(name).expanduser()
     if name.startswith("package:"):
         folder = _in_package(name)
@@ -69,10 +78,17 @@ def resolve(name: str, revision: str | None = None, gguf_file: str | None = None
     elif path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise InputError(f"{name}: no such folder, GGUF file or Hub id (owner/name)")
     else:
-        folder, commit = _from_hub(name, revision, gguf_file, weights)
+        hub = pulled(name, revision, gguf_file, weights=weights, tick=tick)
+        folder = hub.folder
+    commit = hub.commit if hub else None
+    if gguf_file is not None and not (folder / gguf_file).is_file():
+        raise InputError(f"{name}: no file {gguf_file!r} in it")
+    files = file_hashes(folder) if gguf_file is None else {gguf_file: _sha256(folder / gguf_file)}
+    if hub is not None:
+        refuse_damaged(name, folder, hub.said, files)
     if gguf_file is not None:
-        return _from_gguf(name, commit, folder, gguf_file)
-    files = file_hashes(folder)
+        return Source(name, commit, _dequantised(folder, gguf_file, files[gguf_file]), files, _license(folder))
+    _refuse_code(name, folder)
     if not weights:
         return Source(name, commit, folder, files, _license(folder))
     if not any(_is_weights(file) for file in files) and "prompt.json" not in files:
@@ -95,70 +111,12 @@ def _in_package(name: str) -> Path:
     return folder
 
 
-def _from_hub(name: str, revision: str | None, gguf_file: str | None, weights: bool) -> tuple[Path, str]:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    hub_reachable()
-    patterns = [gguf_file, "README.md", "LICENSE*"] if gguf_file else WANTED if weights else WANTED[1:]
-    try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
-        inner = [f"{module}/{file}" for module in _modules(folder) for file in ("config.json", "*.safetensors")]
-        if inner:
-            snapshot_download(name, revision=folder.name, allow_patterns=inner)
-    except GatedRepoError:
-        raise InputError(f"{name}: gated on the Hub; accept its terms there and log in with a token") from None
-    except RevisionNotFoundError:
-        raise InputError(f"{name}: no revision {revision!r} on the Hub") from None
-    except (RepositoryNotFoundError, HFValidationError):
-        raise InputError(f"{name}: no such folder here and no such model on the Hub (or it is private)") from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise Unavailable(
-            f"{name}: the Hub cannot be reached, and the model is not in its cache ({type(error).__name__})"
-        ) from None
-    return folder, folder.name
-
-
-def hub_reachable() -> bool:
-    """Ask the Hub once whether it is there; where it is not, its clients read their caches and do not retry.
-
-    A client retries a lost connection for half a minute. One short question first lets a machine without a network
-    say so at once.
-    """
-    import datasets
-    import huggingface_hub
-    from huggingface_hub import constants
-
-    if not constants.HF_HUB_OFFLINE:
-        try:
-            huggingface_hub.get_session().head(constants.ENDPOINT, timeout=10)
-        except Exception:  # noqa: BLE001 (whatever the transport raises, the Hub is not there)
-            constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
-    return not constants.HF_HUB_OFFLINE
-
-
 def module_folders(folder: Path) -> list[str]:
     """Name the inner folders in which a sentence encoder keeps what comes after the transformer, where there are any.
 
     A module without settings (a normalisation) may be named and have no folder.
     """
-    return [name for name in _modules(folder) if (folder / name).is_dir()]
-
-
-def _modules(folder: Path) -> list[str]:
-    try:
-        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        names = [str(module["path"]) for module in modules if module["path"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return [name for name in names if re.fullmatch(r"[A-Za-z0-9_-]+", name)]
+    return [name for name in module_names(folder) if (folder / name).is_dir()]
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
@@ -191,6 +149,24 @@ def _check_safetensors(folder: Path, files: dict[str, str]) -> None:
                 raise InputError(f"{folder / name}: not a valid safetensors file ({error}); fetch it again") from None
 
 
+def _refuse_code(name: str, folder: Path) -> None:
+    """Refuse a model that only the code it brings can load."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        brought, type_ = config.get("auto_map"), str(config.get("model_type"))
+    except (OSError, ValueError, AttributeError):
+        return  # what is wrong with it is said by who reads it
+    if not brought:
+        return
+    from transformers import CONFIG_MAPPING
+
+    if type_ not in CONFIG_MAPPING:
+        raise InputError(
+            f"{name}: only code that it brings can load it (auto_map in its config.json), and such code is not run; "
+            "choose a base of an architecture that transformers has"
+        )
+
+
 def _license(folder: Path) -> str | None:
     import yaml  # type: ignore[import-untyped]
     from huggingface_hub import ModelCard
@@ -202,7 +178,8 @@ def _license(folder: Path) -> str | None:
         named = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict().get("license")
     except (ValueError, OSError, yaml.YAMLError):
         return None
-    return str(named) if named else None
+    several = named if isinstance(named, list) else [named] if named else []
+    return ", ".join(map(str, several)) or None
 
 
 # --- GGUF -----------------------------------------------------------------------------------------------------------
@@ -214,15 +191,12 @@ def cache_folder() -> Path:
     return Path(root).expanduser() / "transfer-audit"
 
 
-def _from_gguf(name: str, commit: str | None, folder: Path, gguf_file: str) -> Source:
-    path = folder / gguf_file
-    if not path.is_file():
-        raise InputError(f"{name}: no file {gguf_file!r} in it")
-    digest = _sha256(path)
+def _dequantised(folder: Path, gguf_file: str, digest: str) -> Path:
+    """Return the folder of a GGUF file's weights as safetensors; they are made once."""
     remembered = cache_folder() / "gguf" / digest
     if not (remembered / "config.json").is_file():
         _dequantise(folder, gguf_file, remembered)
-    return Source(name, commit, remembered, {gguf_file: digest}, _license(folder))
+    return remembered
 
 
 def _dequantise(folder: Path, gguf_file: str, target: Path) -> None:

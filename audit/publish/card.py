@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import jinja2
 
-from audit.finding import Estimate, Finding, Verdict
+from audit.finding import Estimate, Finding
+from audit.publish.declared import adapted_by_us
+from audit.publish.details import (
+    details,
+    direct_use,
+    evidence_sentence,
+    getting_started,
+    hardware,
+    made,
+    settings,
+    verify_command,
+)
+from audit.publish.differences import blocks_of, body_of, differing, differing_metadata, front_of
+from audit.publish.duties import cross_reference
 from audit.publish.forgetting import (
     broken_sentence,
     flips_sentence,
@@ -21,33 +33,115 @@ from audit.publish.forgetting import (
     strength_table,
     weights_sentence,
 )
+from audit.publish.limits import AUDITS, limitations, out_of_scope, recommendations
+from audit.publish.merge import Merged, merged
+from audit.publish.metadata import guest_metadata, metadata
 from audit.publish.origin import checkpoints, origin_sentences
 from audit.publish.task import task_sentence
-from audit.publish.text import number, plain
+from audit.publish.text import code, number, plain
 from audit.publish.transfer import headlines, needed_sentence, saving_sentence, transfer_sentence
-from audit.publish.undecided import undecided
+from audit.publish.usage import usage
+from audit.publish.verdicts import sentence, verdict_line
 from audit.report import Report
 from audit.retention import words
 
-__all__ = ["render", "sentence", "verdict_line"]
+__all__ = ["card", "denied", "render", "sentence", "verdict_line"]
 
-SECTIONS = (
-    ("bias", "Inherited bias"),
-    ("gap", "Domain gap"),
-    ("forgetting", "Forgetting"),
-    ("transfer", "Negative transfer"),
-)
+
+def card(report: Report, existing: str = "") -> Merged:
+    """Put what a report says into a model card.
+
+    Parameters
+    ----------
+    report : Report
+    existing : str
+        The card that is there, line ends included. An empty one becomes a whole card. In one that somebody wrote, the
+        audit is a block of its own, and of the front matter only what ties the model to its base and to the results is
+        added. A block that is there already is replaced by one of the same kind.
+
+    Returns
+    -------
+    Merged
+        The text, and what the card says otherwise than the report and was left as it is.
+
+    Raises
+    ------
+    InputError
+        If the existing card cannot be patched; says what to mend.
+    """
+    guest = _is_guest(existing)
+    return merged(existing, _block(report, guest), _keys(report, existing, guest))
 
 
 def render(report: Report) -> str:
-    """Render a report as a model card in Markdown.
+    """Render a report as a whole model card in Markdown.
 
     Every number in it is a field of the report; what was not measured is said to be not measured.
     """
-    return _template().render(
+    return card(report).text
+
+
+def denied(report: Report, text: str) -> list[str]:
+    """Say what a published card says otherwise than its report.
+
+    Parameters
+    ----------
+    report : Report
+    text : str
+        The card, whole. What its owner wrote outside the block, and keys that are no business of the report's, are not
+        looked at. A card without a block is compared as if all of it were one.
+
+    Returns
+    -------
+    list of str
+        A line a difference: the key, or the section and the row, what the card says and what the report says. Empty
+        where they agree.
+    """
+    blocks = blocks_of(text)
+    guest = bool(blocks) and _is_guest(text)
+    keys = _keys(report, text, guest)
+    several = [f"the card has {len(blocks)} blocks of the audit, where one is ours"] if len(blocks) > 1 else []
+    said = blocks[0] if blocks else body_of(text)
+    return [*several, *differing_metadata(text, keys), *differing(said, _block(report, guest))]
+
+
+def _keys(report: Report, text: str, guest: bool) -> dict[str, Any]:
+    """Return the front matter that a card lacks or must agree with.
+
+    Somebody's card may name several bases, of which ours is one: then what ties it to them is its owner's to say.
+    """
+    keys, known = guest_metadata(report) if guest else metadata(report), front_of(text)
+    if guest and "base_model" in known and "base_model_relation" not in known:
+        keys.pop("base_model_relation", None)
+    return {key: value for key, value in keys.items() if not (isinstance(known.get(key), list) and value in known[key])}
+
+
+def _is_guest(text: str) -> bool:
+    """Whether the block of a card is, or would be, one among what somebody else wrote: it begins without a title."""
+    blocks = blocks_of(text)
+    return not re.match(r"\s*# ", blocks[0]) if blocks else bool(body_of(text).strip())
+
+
+def _block(report: Report, guest: bool) -> str:
+    """Render the block: a whole card, or the audit alone with every heading one deeper."""
+    found = {audit: _split(report.findings, audit) for audit in AUDITS}
+    said = _template().render(
         report=report,
-        line=verdict_line(report.findings, report.broken),
-        sections=[(title, *_split(report.findings, audit)) for audit, title in SECTIONS],
+        guest=guest,
+        ours=adapted_by_us(report),
+        title=report.recipe.name,
+        line=_line(report),
+        made=made(report),
+        details=details(report),
+        direct=direct_use(report),
+        out_of_scope=out_of_scope(report),
+        limitations=limitations(report),
+        recommendations=recommendations(report),
+        getting_started=getting_started(report),
+        usage=usage(report),
+        settings=settings(report.adapted.settings),
+        task=task_sentence(report),
+        found=found,
         words=words(report.findings),
         broken=broken_sentence(report.broken),
         floor=floor_rows(report.floor, report.findings),
@@ -56,46 +150,20 @@ def render(report: Report) -> str:
         strength=strength_sentence(report.curve) if report.curve else "",
         strengths=strength_table(report.curve),
         savings=headlines(report.savings),
-        task=task_sentence(report),
-        settings=_settings(report.adapted.settings),
-        base_model=report.base.id if re.fullmatch(r"[\w.-]+/[\w.-]+", report.base.id) else None,
-        license=report.base.license if re.fullmatch(r"[A-Za-z0-9.+-]+", report.base.license or "") else None,
-        library=_library(report),
-        pipeline=_pipeline(report),
+        hardware=hardware(report),
+        evidence=evidence_sentence(report),
+        verify=verify_command(report),
+        cross_reference=cross_reference(report),
     )
+    deeper = re.sub(r"(?m)^#(?=#* )", "##", said) if guest else said
+    return re.sub(r"\n{3,}", "\n\n", deeper)
 
 
-def _settings(settings: Mapping[str, Any], table: str = "") -> str:
-    """List settings, those of inner tables by their full name."""
-    listed = [
-        _settings(value, f"{table}{key}.")
-        if isinstance(value, dict) and value
-        else f"{plain(table + key)} = {plain(value)}"
-        for key, value in settings.items()
-    ]
-    return ", ".join(listed)
-
-
-def _library(report: Report) -> str:
-    """Name what loads the adapted model: a head or a prompt beside its base is nothing that transformers knows."""
-    files = report.adapted.files
-    if "head.json" in files or "prompt.json" in files:
-        return "transfer-audit"
-    return "peft" if "adapter_config.json" in files else "transformers"
-
-
-def _pipeline(report: Report) -> str:
-    """Name what the adapted model does, as the Hub calls it."""
-    if "head.json" in report.adapted.files:
-        return "image-classification" if report.base.kind in ("vision", "clip") else "text-classification"
-    metric = report.task.metric if report.task else ""
-    if metric in ("entity_f1", "token_accuracy"):
-        return "token-classification"
-    if report.base.kind == "causal":
-        return "text-generation"
-    if report.base.kind == "clip":
-        return "zero-shot-image-classification"
-    return "image-classification" if report.base.kind == "vision" else "text-classification"
+def _line(report: Report) -> str:
+    """Count the verdicts; where there are none, say what was measured."""
+    if report.task is not None and not report.broken and all(one.group is not None for one in report.findings):
+        return "The task alone was measured: no audit found anything to compare."
+    return verdict_line(report.findings, report.broken)
 
 
 def _split(findings: Sequence[Finding], audit: str) -> tuple[list[Finding], list[Finding]]:
@@ -109,61 +177,19 @@ def _moved(finding: Finding) -> Estimate:
     return finding.change or finding.adapted
 
 
-def verdict_line(findings: Sequence[Finding], broken: Sequence[str] = ()) -> str:
-    """Count the verdicts of the declared findings, and the probes that only the base answers.
-
-    Examples
-    --------
-    >>> verdict_line([])
-    'Nothing was measured.'
-    >>> verdict_line([], ["forgetting/next_token"])
-    'Nothing was measured; 1 probe that the base answers the adapted model does not.'
-    """
-    counts = Counter(one.verdict for one in findings if one.group is None)
-    verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict])
-    said = f"{sum(counts.values())} declared findings: {verdicts}" if counts else "Nothing was measured"
-    if broken:
-        probes = "1 probe" if len(broken) == 1 else f"{len(broken)} probes"
-        said += f"; {probes} that the base answers the adapted model does not"
-    return f"{said}."
-
-
-def sentence(finding: Finding) -> str:
-    """Say in plain words what a verdict means for one finding."""
-    margin = f"{finding.margin:g}"
-    if finding.change is None:
-        position = f"position {finding.adapted.value:.2f}, margin {margin}"
-        needed = f"; about {finding.n_needed} documents in place of {finding.n_clusters} would decide"
-        documents = needed if finding.n_needed else ""
-        return {
-            Verdict.SAME: f"By this measure the task lies in the reference's domain ({position}).",
-            Verdict.WORSE: f"By this measure the task lies outside the reference's domain ({position}).",
-            Verdict.BETTER: f"By this measure the task lies closer to it than the reference's own halves ({position}).",
-            Verdict.UNCLEAR: f"By this measure it is unclear whether it lies in that domain ({position}){documents}.",
-        }[finding.verdict]
-    if finding.verdict == Verdict.UNCLEAR:
-        why = undecided(finding)
-        return f"{why[:1].upper()}{why[1:]}."
-    if finding.ideal is not None:
-        worse = f"The adapted model leans elsewhere than its base, and not towards 0, by more than {margin}."
-        better = f"The adapted model leans less than its base, by more than {margin}."
-    else:
-        worse = f"The adapted model is worse than its base by more than {margin}."
-        better = f"The adapted model is better than its base by more than {margin}."
-    return {
-        Verdict.SAME: f"Base and adapted differ by less than {margin}.",
-        Verdict.WORSE: worse,
-        Verdict.BETTER: better,
-    }[finding.verdict]
+def _source(name: str) -> str:
+    return (resources.files("audit.publish") / name).read_text(encoding="utf-8")
 
 
 @cache
 def _template() -> jinja2.Template:
-    source = (resources.files("audit.publish") / "card.md.jinja").read_text(encoding="utf-8")
-    # autoescape is HTML's; Markdown is escaped by `plain`, which the template applies to every text
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    # autoescape is HTML's; Markdown is escaped by `plain`, which the templates apply to every text
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters.update(
         plain=plain,
+        code=code,
         number=number,
         sentence=sentence,
         checkpoints=checkpoints,
@@ -173,4 +199,4 @@ def _template() -> jinja2.Template:
         saving_sentence=saving_sentence,
         needed_sentence=needed_sentence,
     )
-    return environment.from_string(source)
+    return environment.get_template("card.md.jinja")

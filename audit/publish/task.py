@@ -5,7 +5,7 @@ from __future__ import annotations
 from audit.publish.text import number, plain
 from audit.report import Report
 
-__all__ = ["task_sentence", "task_words"]
+__all__ = ["NAMES", "is_learnt", "task_sentence", "task_words"]
 
 NAMES = {
     "accuracy": "Accuracy",
@@ -24,6 +24,16 @@ NAMES = {
 CONSTANT = {"majority_class": "majority class", "constant": "a constant answer"}
 
 
+def is_learnt(report: Report) -> bool:
+    """Tell whether the adapted model does better than every constant answer; true where none was asked."""
+    task = report.task
+    if task is None:
+        return False
+    sign = 1 if task.better == "higher" else -1
+    constants = [arm.task for arm in report.arms if arm.name in CONSTANT and arm.task is not None]
+    return all(sign * (task.adapted.value - one) > 0 for one in constants)
+
+
 def task_sentence(report: Report) -> str:
     """Say how well both sides do the task, in Markdown."""
     if report.task is None:
@@ -40,7 +50,7 @@ def task_words(report: Report, name: str) -> str:
         return ""
     lower = " (lower is better)" if task.better == "lower" else ""
     parts = [
-        f"{NAMES.get(task.metric, task.metric)}{lower} on {name}: {number(task.adapted)}",
+        f"{NAMES.get(task.metric, plain(task.metric))}{lower} on {name}: {number(task.adapted)}",
         f"base {number(task.base)}",
     ]
     if task.change is not None:
@@ -48,8 +58,7 @@ def task_words(report: Report, name: str) -> str:
     constants = [arm for arm in report.arms if arm.name in CONSTANT and arm.task is not None]
     parts += [f"{CONSTANT[arm.name]} {arm.task:.3f}" for arm in constants]
     said = f"{'; '.join(parts)}."
-    sign = 1 if task.better == "higher" else -1
-    if any(sign * (task.adapted.value - (arm.task or 0.0)) <= 0 for arm in constants):
+    if not is_learnt(report):
         said += " The adapted model does no better than that constant: it has not learnt the task."
     if task.over_seeds is None:
         return said

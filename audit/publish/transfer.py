@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from audit.finding import Finding, Verdict
+from audit.publish.text import plain
 from audit.savings import CONTROLS, WORDS, Needed, Saving
 
 __all__ = ["headlines", "needed_sentence", "saving_sentence", "transfer_sentence"]
@@ -43,7 +44,7 @@ def _promise(one: Saving) -> tuple[float, int]:
 
 def saving_sentence(one: Saving) -> str:
     """Say what the base is worth in training texts; what was not measured is said to be extrapolated."""
-    control, head = CONTROLS.get(one.control, one.control), HEAD[one.how]
+    control, head = CONTROLS.get(one.control, plain(one.control)), HEAD[one.how]
     said = f"What {head} reaches on the base after {one.n} texts, it reaches on {control} after {one.texts}: {one}."
     if one.extrapolated is None or one.extrapolated.low is None:
         return said
@@ -53,7 +54,7 @@ def saving_sentence(one: Saving) -> str:
 
 def needed_sentence(one: Needed) -> str:
     """Say how many training texts an arm takes to a target error."""
-    arm = "the base" if one.arm == "base" else CONTROLS.get(one.arm, one.arm)
+    arm = "the base" if one.arm == "base" else CONTROLS.get(one.arm, plain(one.arm))
     ends = f"{one.texts_low} to {one.texts_high}"
     said = f"For an error of {one.target:g}, {HEAD[one.how]} on {arm} takes {one.texts} texts ({ends})."
     if one.extrapolated is None or one.extrapolated.low is None:

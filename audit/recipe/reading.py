@@ -25,14 +25,14 @@ def recipes_folder() -> Path:
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the shipped recipes.
+    """Names of the shipped recipes; a policy is none.
 
     Examples
     --------
     >>> "quickstart" in shipped_recipes()
     True
     """
-    return sorted(path.stem for path in recipes_folder().glob("*.toml"))
+    return sorted(path.stem for path in recipes_folder().glob("*.toml") if not path.stem.startswith("policy"))
 
 
 def find_recipe(name: str) -> Path:

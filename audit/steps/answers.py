@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from audit.adapt.linear import fit_linear, truth_of
 from audit.job import Job
 from audit.recipe import Task
+from audit.steps.written import Evidence
 from audit.view import Item, NotMeasurable, View
 
-__all__ = ["QUESTIONS", "answers", "asked_how", "base_answers", "constant", "truth"]
+__all__ = ["QUESTIONS", "answers", "as_asked", "asked_how", "base_answers", "constant", "keep_answers", "truth"]
 
 Array = NDArray[np.float64]
 QUESTIONS = {
@@ -27,6 +28,7 @@ QUESTIONS = {
 }
 RIDGE = 1.0  # of the base's read-out of numbers: weight of half the squared coefficients beside the mean squared error
 UNTAGGED = "O"  # what a token beyond what the model reads counts as
+MOST = 52  # classes of which a float holds any set
 
 
 def truth(items: Sequence[Item], task: Task) -> list[Any]:
@@ -126,3 +128,27 @@ def constant(job: Job) -> list[Any] | None:
         return [[tag] * len(tags) for tags in truth(items, task)]
     most = Counter(item.label or "" for item in job.data.train).most_common(1)[0][0]
     return [json.loads(most) if task.type == "multi_label" else most] * len(items)
+
+
+def keep_answers(evidence: Evidence, arm: str, said: Sequence[Any], job: Job, *, true: bool = False) -> None:
+    """Keep answers (or, if ``true``, references) as numbers, from which the metric follows without any text.
+
+    A class is its place among the recipe's labels in the order of their names, a set of classes the sum of 2 to the
+    power of each place, a tag a row a token; of a completion the reference is its length in bytes. Answers that no
+    such number can say (more classes than a float holds sets of) are not kept.
+    """
+    task = job.recipe.task
+    place = {name: float(k) for k, name in enumerate(sorted({*task.names, UNTAGGED}))}
+    rows: list[tuple[Item, float]] = []
+    for item, one in zip(job.data.test, said, strict=True):
+        if task.type in ("regression", "completion"):
+            numbers = [float(len(one.encode())) if true and task.type == "completion" else float(one)]
+        elif not set([one] if isinstance(one, str) else one) <= place.keys() or len(place) > MOST:
+            return
+        elif task.type == "multi_label":
+            numbers = [sum(2.0 ** place[name] for name in one)]
+        else:
+            numbers = [place[name] for name in ([one] if isinstance(one, str) else one)]
+        rows += [(item, number) for number in numbers]
+    items, values = [item for item, _ in rows], np.array([number for _, number in rows])
+    evidence.keep_arm(arm, "task/answers", items, values)

@@ -82,7 +82,9 @@ def _asked(job: Job, adapted: View, floor: Sequence[dict[str, Any]], evidence: E
     return found
 
 
-def _seen(ask: Callable[[View, View], list[Question]], seen: list[Question], base: View, adapted: View) -> list[Question]:
+def _seen(
+    ask: Callable[[View, View], list[Question]], seen: list[Question], base: View, adapted: View
+) -> list[Question]:
     """Ask a probe, and note what it asked: `compared` hands on the scores of the declared questions alone."""
     found = ask(base, adapted)
     if base is not adapted:  # else a side is held against itself, after the probe failed

@@ -78,10 +78,10 @@ def _keep(evidence: Evidence, question: str, items: Sequence[Item], values: NDAr
 
 
 def _keep_seeds(evidence: Evidence, samples: Samples) -> None:
-    """Keep the seeds of all draws: they come from the texts, which may not be published. 32 bits a row, low ones first."""
+    """Keep the seeds of all draws, 32 bits a row, low ones first: they come from texts that may not be published."""
     names, words = [], []
     for purpose in DRAWN:
-        seed = samples.rng(purpose).bit_generator.seed_seq.entropy
+        seed = samples.rng(purpose).bit_generator.seed_seq.entropy  # type: ignore[attr-defined]
         assert isinstance(seed, int)
         for place in range(SEED_WORDS):
             names.append(f"{purpose}, {place}")

@@ -25,12 +25,13 @@ from audit.models.ranks import agreed, leads
 from audit.models.weights import accelerator
 from audit.origin import Decomposition
 from audit.publish.card import render
+from audit.recipe.pinned import unpinned
 from audit.report import AdaptedModel, BaseModelRecord, Provenance, RecipeRecord, Report, load_report
 from audit.retention import FeatureDrift, Flips, Strength, WeightDrift
 from audit.savings import Curve, Needed, Saving
 from audit.scale import Scale
 from audit.stages import write_atomically
-from audit.steps.trained import UNKNOWN, trained_on, trainings, unlike_asked
+from audit.steps.trained import UNKNOWN, as_audited, known_sets, trained_on, trainings, unlike_asked
 
 __all__ = ["reported", "started"]
 
@@ -70,7 +71,7 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
     origins = {one.finding: one.origin for one in decompositions}
     found = [Finding.model_validate(one) for result in results for one in result["findings"]]
     found = [one.model_copy(update={"origin": origins.get(one.id)}) for one in found]
-    seeds = adapted.seeds
+    seeds, publish = adapted.seeds, job.recipe.publish
     one_checkpoint = (
         f"Findings are about one checkpoint (seed {seeds[0]})" if seeds else "Findings are about this one checkpoint"
     )
@@ -81,9 +82,7 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
         *unlike_asked(training),
         *(limit for result in results for limit in result["limits"]),
     ]
-    limits += [
-        f"{one_checkpoint}, not about what the recipe does on average.",
-    ]
+    limits.append(f"{one_checkpoint}, not about what the recipe does on average.")
     if not seeds:
         limits.append(UNKNOWN)
     if job.kind in ("vision", "clip") and not job.images:
@@ -106,7 +105,7 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
             license=job.base.license,
             files=job.base.files,
         ),
-        adapted=adapted,
+        adapted=adapted.model_copy(update={"license": publish.license, "language": list(publish.language)}),
         task=task["task"],
         arms=task["arms"] + _all(results, "controls"),
         preflight=next((result["preflight"] for result in results if "preflight" in result), []),
@@ -129,9 +128,11 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
             seeds=seeds,
             versions=_versions(),
             hardware=_hardware(),
-            data=trained_on(job, _all(results, "domain")),
+            data=trained_on(job, _all(results, "domain"), known_sets(results)),
             overlap=overlap,
             training=training,
+            evidence=publish.evidence,
+            unpinned=unpinned(job.recipe if seeds else as_audited(job.recipe)),
         ),
         limits=limits,
     )  # fmt: skip

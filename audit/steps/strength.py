@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from audit.adapt.control import group_silent
 from audit.adapt.soften import soften
 from audit.errors import InputError
@@ -22,6 +24,7 @@ from audit.view import NotMeasurable, View
 __all__ = ["strength", "strength_point"]
 
 ENDS = (0.0, 1.0)
+POINT = "answers.parquet"  # what the model of one strength answered
 HOW = (
     "Strength curve: at 0 the adapted model's own head, where it has one, reads the base's features; gains are over "
     "the base as the report asks it for the task. The findings of every strength are a family of their own."
@@ -56,6 +59,10 @@ def strength(job: Job, folder: Path, points: Mapping[float, Path]) -> None:
     results = [json.loads((points[alpha] / "result.json").read_text()) for alpha in sorted(points)]
     lacking = next((limit for result in results for limit in result["limits"]), None)
     curve = [] if lacking else [one for result in results for one in result["curve"]]
+    kept = [points[alpha] / POINT for alpha in sorted(points) if curve]
+    if kept:
+        table = pd.concat([pd.read_parquet(path) for path in kept], ignore_index=True)
+        table.to_parquet(folder / "evidence.parquet", index=False)
     finish(folder, [], [lacking or HOW], curve=curve)
 
 
@@ -72,7 +79,8 @@ def _point(job: Job, alpha: float, folder: Path) -> Strength:
         asked.progress = job.tell
         view = asked
         own = _probed(job, view, own) if isinstance(own, ProbedView) else view
-    scored, _ = performance(job, own)
+    answered = Evidence(job.seed)
+    scored, _ = performance(job, own, answered)
     if scored.change is None:
         raise NotMeasurable("strength", "the base has no score in the task that a gain could be over")
     evidence, probed = Evidence(job.seed), Evidence(job.seed)
@@ -80,8 +88,15 @@ def _point(job: Job, alpha: float, folder: Path) -> Strength:
     evidence.write(folder)
     found = judged(job, view, probed)
     probed.tables += answered.tables
-    _keep(probed, alpha, folder)
+    _keep(probed, alpha, folder / POINT)
     return Strength(alpha=alpha, task=scored.adapted, gain=scored.change, findings=found.findings, broken=found.broken)
+
+
+def _keep(probed: Evidence, alpha: float, file: Path) -> None:
+    """Keep what the model of this strength answered, as an arm of its own; what the base did is kept elsewhere."""
+    table = pd.concat(probed.tables, ignore_index=True)
+    mine = table[table["arm"] == "adapted"]
+    mine.assign(arm=f"strength {alpha:g}").to_parquet(file, index=False)
 
 
 def _probed(job: Job, view: View, like: ProbedView) -> ProbedView:

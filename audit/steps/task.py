@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,18 @@ from audit.job import Job
 from audit.models.source import Source, file_hashes
 from audit.report import Arm, Task
 from audit.stats import over_seeds
-from audit.steps.answers import QUESTIONS, answers, as_asked, asked_how, base_answers, constant, truth
+from audit.steps.answers import (
+    QUESTIONS,
+    answers,
+    as_asked,
+    asked_how,
+    base_answers,
+    constant,
+    keep_answers,
+    truth,
+)
 from audit.steps.domain import domain_folder, pretrained
+from audit.steps.kept import keep_order
 from audit.steps.written import Evidence, finish
 from audit.view import Item, NotMeasurable, View
 
@@ -56,14 +67,15 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
     asked, items, evidence = job.recipe.task, job.data.test, Evidence(job.seed)
     own = job.classifiers[1] if asked.type in ("single_label", "multi_label") else job.pair.adapted
     try:
-        found, limits = performance(job, own)
+        found, limits = performance(job, own, evidence)
     except NotMeasurable as reason:
-        said = [arm.model_dump(mode="json") for arm in _arms(job, models, None)]
+        said = [arm.model_dump(mode="json") for arm in _arms(job, models, None, Evidence(None))]
         return finish(folder, [], [f"The task was not measured: {reason}."], task=None, arms=said, preflight=[])
     for arm, scores in zip(("base", "adapted")[-len(found.scores) :], found.scores, strict=True):
         evidence.keep_arm(arm, f"task/{asked.measure}", items, scores)
+    arms = _arms(job, models, found.adapted.value, evidence)
+    keep_order(evidence)
     evidence.write(folder)
-    arms = _arms(job, models, found.adapted.value)
     trained = arms[len(arms) - len(models) :]
     seeds = _over_seeds(trained)
     measured = Task(
@@ -95,8 +107,10 @@ def task(job: Job, folder: Path, models: Sequence[Path] = ()) -> None:
     )
 
 
-def performance(job: Job, view: View) -> tuple[Measured, list[str]]:
+def performance(job: Job, view: View, evidence: Evidence) -> tuple[Measured, list[str]]:
     """Measure the task on a model, and on the base where it can be asked; say in a line what was not measured.
+
+    What both sides answered, and the references, are kept.
 
     Raises
     ------
@@ -108,10 +122,14 @@ def performance(job: Job, view: View) -> tuple[Measured, list[str]]:
     asked, items = job.recipe.task, job.data.test
     metric, references, clusters = METRICS[asked.measure](), truth(items, asked), [item.cluster for item in items]
     own = answers(view, items, asked)
+    keep_answers(evidence, "reference", references, job, true=True)
+    keep_answers(evidence, "adapted", own, job)
     found = measured(metric, own, references, clusters)
     limits = []
     try:
-        found = measured(metric, own, references, clusters, base_answers(job))
+        said = base_answers(job)
+        found = measured(metric, own, references, clusters, said)
+        keep_answers(evidence, "base", said, job)
     except NotMeasurable as reason:
         limits.append(f"Task: the base was not measured ({reason}), so that nothing is said of a change.")
     if found.note:
@@ -140,23 +158,29 @@ def reached(job: Job, view: View) -> float | None:
         return None
 
 
-def _arms(job: Job, models: Sequence[Path], first: float | None) -> list[Arm]:
+def _arms(job: Job, models: Sequence[Path], first: float | None, evidence: Evidence) -> list[Arm]:
     """A constant answer, where there is one, then the model of every seed; of the first the metric may be known."""
-    constants = [_constant(job)] if job.recipe.task.type != "completion" else []
-    return [*constants, *(_seed(job, model, first if model == models[0] else None) for model in models)]
+    constants = [_constant(job, evidence)] if job.recipe.task.type != "completion" else []
+    return [*constants, *(_seed(job, model, first if model == models[0] else None, evidence) for model in models)]
 
 
-def _constant(job: Job) -> Arm:
-    name = "majority_class" if job.recipe.task.type == "single_label" else "constant"
-    return Arm(name=name, seed=None, sha256=None, task=_scored(job, constant(job) or []))
+def _constant(job: Job, evidence: Evidence) -> Arm:
+    name, said = "majority_class" if job.recipe.task.type == "single_label" else "constant", constant(job) or []
+    keep_answers(evidence, name, said, job)
+    return Arm(name=name, seed=None, sha256=None, task=_scored(job, said))
 
 
-def _seed(job: Job, model: Path, known: float | None) -> Arm:
+def _seed(job: Job, model: Path, known: float | None, evidence: Evidence) -> Arm:
     """The model of one seed, whose metric may be known."""
     record = json.loads((model / "adaptation.json").read_text())
     source = Source(model.name, None, model, file_hashes(model), None)
     if known is None:
-        known = reached(job, job.beside(source).adapted)
+        of_seed = Evidence(record["seed"])
+        with suppress(NotMeasurable):
+            said = answers(job.beside(source).adapted, job.data.test, job.recipe.task)
+            keep_answers(of_seed, "adapted", said, job)
+            known = _scored(job, said)
+        evidence.tables += of_seed.tables
     return Arm(name="adapted", seed=record["seed"], sha256=source.sha256, task=known)
 
 

@@ -23,6 +23,7 @@ from audit.models.load import load_base
 from audit.models.source import Source, file_hashes
 from audit.recipe import Recipe
 from audit.recipe import Transfer as Asked
+from audit.steps.kept import keep_order
 from audit.steps.task import right
 from audit.steps.written import Evidence, finish
 from audit.view import Item, NotMeasurable
@@ -66,7 +67,7 @@ def transfer(job: Job, folder: Path) -> None:
     cut = view.treatment("embedding", [*train, *test])
     note = f"After {len(train)} training texts. {cut}".strip()
     found = against_controls(base, controls, test, sizes, margin=asked.margin, target=asked.target, note=note)
-    _evidence(found, base[:, -1], {name: table[:, -1] for name, table in controls.items()}, test, folder)
+    _evidence(found, base, controls, test, folder)
     limits = [PROBED.format(total=len(train), seeds=asked.seeds)]
     if asked.fine_tune and job.adapted is not None:
         limits.append(
@@ -109,15 +110,22 @@ def _features(job: Job, control: str, seed: int, items: Sequence[Item], done: in
 
 
 def _evidence(found: Transfer, base: Array, controls: Mapping[str, Array], items: Sequence[Item], folder: Path) -> None:
-    """Keep what every arm got wrong with all training texts, by seed."""
-    tables = []
+    """Keep what every arm got wrong, by seed: by finding with all training texts, and by the number of texts."""
+    kept = Evidence(0)
     for finding, (name, scores) in zip(found.findings, controls.items(), strict=True):
         for seed in range(len(base)):
             evidence = Evidence(seed)
-            evidence.keep_arm("base", finding.id, items, base[seed])
-            evidence.keep_arm(name, finding.id, items, scores[seed])
-            tables += evidence.tables
-    pd.concat(tables, ignore_index=True).to_parquet(folder / "evidence.parquet", index=False)
+            evidence.keep_arm("base", finding.id, items, base[seed, -1])
+            evidence.keep_arm(name, finding.id, items, scores[seed, -1])
+            kept.tables += evidence.tables
+    sizes = [point.n for point in found.curves[0].points]
+    for (name, scores), seed in product({"base": base, **controls}.items(), range(len(base))):
+        evidence = Evidence(seed)
+        for place, n in enumerate(sizes):
+            evidence.keep_arm(name, f"curve/{found.curves[0].how}/{n}", items, scores[seed, place])
+        kept.tables += evidence.tables
+    keep_order(kept)
+    kept.write(folder)
 
 
 def _finish(folder: Path, found: Transfer, limits: Sequence[str]) -> None:
@@ -215,5 +223,5 @@ def fine_tuned(job: Job, folder: Path, cells: Mapping[Cell, Path]) -> None:
         base, errors, test, sizes, margin=asked.margin, target=asked.target, how="fine_tuned",
         note=f"After {sizes[-1]} training texts.",
     )  # fmt: skip
-    _evidence(found, base[:, -1], {name: table[:, -1] for name, table in errors.items()}, test, folder)
+    _evidence(found, base, errors, test, folder)
     _finish(folder, found, [TRAINED])

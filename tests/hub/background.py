@@ -16,14 +16,22 @@ def make_webhook(hub: Hub, ask: Request) -> Reply:
     access.logged_in(ask)
     body = ask.json()
     made = {"id": secrets.token_hex(12), "disabled": False, "url": None, "secret": None}
-    made |= {name: body[name] for name in ("watched", "domains", "secret", "url") if name in body}
+    made |= _asked_for(hub, body)
+    hub.webhooks[str(made["id"])] = made
+    return answer({"webhook": made})
+
+
+def _asked_for(hub: Hub, body: dict[str, Any]) -> dict[str, Any]:
+    """What a webhook becomes: of its Job the specification, without volumes, and with secrets of its own alone."""
+    told: dict[str, Any] = {name: body[name] for name in ("watched", "domains", "secret", "url") if name in body}
     if source := body.get("jobSourceId"):
         if source not in hub.jobs:
             raise Refused(404, f"Job {source} not found")
-        names = ("dockerImage", "spaceId", "command", "arguments", "environment", "flavor", "labels", "volumes")
-        made["job"] = {name: hub.jobs[source][name] for name in names if name in hub.jobs[source]}
-    hub.webhooks[str(made["id"])] = made
-    return answer({"webhook": made})
+        names = ("dockerImage", "spaceId", "command", "arguments", "environment", "flavor", "labels")
+        told["job"] = {name: hub.jobs[source][name] for name in names if name in hub.jobs[source]}
+        told["job"] |= {"timeout": hub.jobs[source].get("timeoutSeconds")}
+        told["job"] |= {"secrets": dict.fromkeys(body.get("secrets") or {}, "")}
+    return told
 
 
 def _webhook(hub: Hub, ask: Request) -> dict[str, Any]:
@@ -43,7 +51,7 @@ def webhook(hub: Hub, ask: Request) -> Reply:
     """GET or POST /api/settings/webhooks/{id}."""
     one = _webhook(hub, ask)
     if ask.method == "POST":
-        one |= {name: value for name, value in ask.json().items() if name in ("watched", "domains", "secret", "url")}
+        one |= _asked_for(hub, ask.json())
     return answer({"webhook": one})
 
 
@@ -74,9 +82,12 @@ def _job(hub: Hub, ask: Request) -> dict[str, Any]:
 
 
 def jobs(hub: Hub, ask: Request) -> Reply:
-    """GET /api/jobs/{namespace}."""
+    """GET /api/jobs/{namespace}[?stage=RUNNING][&label=key=value]: of several stages any, of several labels all."""
     access.named(access.logged_in(ask), ask.parts["namespace"])
-    return answer([one for one in hub.jobs.values() if one["owner"]["name"] == ask.parts["namespace"]])
+    stages, labels = ask.query.get("stage", []), {tuple(one.split("=", 1)) for one in ask.query.get("label", [])}
+    mine = [one for one in hub.jobs.values() if one["owner"]["name"] == ask.parts["namespace"]]
+    fit = [one for one in mine if labels <= set((one.get("labels") or {}).items())]
+    return answer([one for one in fit if not stages or one["status"]["stage"] in stages])
 
 
 def job(hub: Hub, ask: Request) -> Reply:

@@ -26,12 +26,17 @@ __all__ = ["TaskData", "read_task", "refuse_unread"]
 
 @dataclass(frozen=True)
 class TaskData:
-    """Training and test items of a task; every item has a text or an image, and a label; ids are unique over both."""
+    """Training and test items of a task; every item has a text or an image, and a label; ids are unique over both.
+
+    ``id`` and ``revision`` are those of a Hub data set: its name and the commit that was read.
+    """
 
     train: list[Item]
     test: list[Item]
     source: str
     fingerprint: str
+    id: str | None = None
+    revision: str | None = None
 
 
 def read_task(task: Task, columns: Mapping[str, str | None] | None = None) -> TaskData:
@@ -44,7 +49,7 @@ def read_task(task: Task, columns: Mapping[str, str | None] | None = None) -> Ta
     InputError
         One line that names the data, the column or the row, what was found and what would do.
     """
-    splits, beside, image = load_splits(task)
+    splits, beside, image, commit = load_splits(task)
     items = {}
     for which in (task.train_split, task.test_split):
         if which not in splits:
@@ -56,7 +61,8 @@ def read_task(task: Task, columns: Mapping[str, str | None] | None = None) -> Ta
         rows = splits[task.test_split].head(len(test))
         test = with_groups(test, rows, columns, f"{task.dataset} ({task.test_split})")
     refuse_alike(train, task)
-    return TaskData(train, test, task.dataset, fingerprint([*train, *test]))
+    id = task.dataset if commit is not None else None
+    return TaskData(train, test, task.dataset, fingerprint([*train, *test]), id, commit)
 
 
 def refuse_unread(data: TaskData, kind: Kind) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from audit.errors import InputError, Unavailable
 from audit.items import SHIPPED, shipped
 from audit.items.task.images import image_folder, kept_image
+from audit.items.task.known import commit_in_cache
 
 if TYPE_CHECKING:
     from audit.recipe import Task
@@ -21,7 +23,7 @@ READERS = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".json": "", ".parquet": ""}
 WRITTEN = ("multi_label", "tokens", "completion")  # whose labels are no numbers, even where they look like it
 
 
-def load_splits(task: Task) -> tuple[dict[str, pd.DataFrame], Path, str | None]:
+def load_splits(task: Task) -> tuple[dict[str, pd.DataFrame], Path, str | None, str | None]:
     """Read the rows of a task.
 
     Returns
@@ -32,6 +34,8 @@ def load_splits(task: Task) -> tuple[dict[str, pd.DataFrame], Path, str | None]:
         Where the paths of images begin.
     image : str or None
         Column of the images, if it is about any.
+    commit : str or None
+        Of a Hub data set.
 
     Raises
     ------
@@ -42,16 +46,17 @@ def load_splits(task: Task) -> tuple[dict[str, pd.DataFrame], Path, str | None]:
     """
     if task.dataset.startswith("shipped:"):
         path = shipped(task.dataset.removeprefix("shipped:"))
-        return _by_column(_read_file(path, task), task), path.parent, task.image
+        return _by_column(_read_file(path, task), task), path.parent, task.image, None
     path = Path(task.dataset).expanduser()
     if path.is_dir():
         files = {file.stem: file for file in sorted(path.iterdir()) if file.suffix in READERS}
         if files:
-            return {name: _read_file(file, task) for name, file in files.items()}, path, task.image
-        return _of_images(path, task), Path(), task.image or "image"
+            return {name: _read_file(file, task) for name, file in files.items()}, path, task.image, None
+        return _of_images(path, task), Path(), task.image or "image", None
     if path.suffix in READERS or path.exists():
-        return _by_column(_read_file(path, task), task), path.parent, task.image
-    return _from_hub(task), Path(), task.image
+        return _by_column(_read_file(path, task), task), path.parent, task.image, None
+    splits, commit = _from_hub(task)
+    return splits, Path(), task.image, commit
 
 
 def _of_images(path: Path, task: Task) -> dict[str, pd.DataFrame]:
@@ -112,31 +117,93 @@ def _by_column(table: pd.DataFrame, task: Task) -> dict[str, pd.DataFrame]:
     return {task.train_split: table[~in_test], task.test_split: table[in_test]}
 
 
-def _from_hub(task: Task) -> dict[str, pd.DataFrame]:
+def _from_hub(task: Task) -> tuple[dict[str, pd.DataFrame], str | None]:
+    """Read both splits at one commit, and say which."""
     import datasets
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError
 
+    from audit.models.refused import refused
     from audit.models.source import hub_reachable
 
     datasets.disable_progress_bars()
     reachable = hub_reachable()
+    commit = _commit(task) if reachable else task.revision
     try:
         loaded = {
-            split: datasets.load_dataset(task.dataset, task.subset, split=split, revision=task.revision)
+            split: datasets.load_dataset(task.dataset, task.subset, split=split, revision=commit)
             for split in (task.train_split, task.test_split)
         }
-    except (ConnectionError, FileNotFoundError, HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+    except (HfHubHTTPError, OSError, ValueError) as error:
         if not reachable:
             raise Unavailable(
                 f"{task.dataset}: the Hub cannot be reached, and the data set is neither in its cache nor a local file"
             ) from None
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{task.dataset}: no such local data, and the Hub did not give it ({reason}); "
-            f"[task] dataset is a Hub id, a local file or folder, or shipped:{'|'.join(SHIPPED)}"
-        ) from None
+        why = error if isinstance(error, HfHubHTTPError | ConnectionError) else _gate(task)
+        if why is not None:
+            raise refused(why, task.dataset, "dataset", task.revision) from None
+        raise InputError(_absent(task, f"the Hub did not give it ({str(error).splitlines()[0]})")) from None
+    if not reachable:
+        commit = _cached(task, list(loaded.values()))
     limits = {task.test_split: task.test_limit, task.train_split: task.train_limit}
-    return {split: _as_table(data, split, task, limits[split]) for split, data in loaded.items()}
+    return {split: _as_table(data, split, task, limits[split]) for split, data in loaded.items()}, commit
+
+
+def _commit(task: Task) -> str:
+    """Ask the Hub once what the revision means."""
+    from huggingface_hub import resolve_revision
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+
+    from audit.models.refused import refused
+
+    try:
+        return resolve_revision(task.dataset, repo_type="dataset", revision=task.revision).resolved
+    except Exception as error:  # noqa: BLE001 (each transport has errors of its own)
+        if isinstance(error, HFValidationError | RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
+            raise InputError(_absent(task, "no such data set on the Hub (or it is private)")) from None
+        raise refused(error, task.dataset, "dataset", task.revision) from None
+
+
+def _gate(task: Task) -> Exception | None:
+    """Return why this account may not read the files, if it may not: `datasets` would call them missing."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().auth_check(task.dataset, repo_type="dataset")
+    except Exception as error:  # noqa: BLE001
+        return error
+    return None
+
+
+def _absent(task: Task, why: str) -> str:
+    return (
+        f"{task.dataset}: no such local data, and {why}; [task] dataset is a Hub id, a local file or folder, or "
+        f"shipped:{'|'.join(SHIPPED)}"
+    )
+
+
+def _cached(task: Task, loaded: Sequence[Any]) -> str | None:
+    """Return the commit of what the cache gave, which without a network is the newest it has, whatever was asked for.
+
+    Raises
+    ------
+    Unavailable
+        If the recipe asks for another.
+    """
+    from huggingface_hub import resolve_revision
+    from huggingface_hub.errors import RevisionResolutionError
+
+    found = {commit_in_cache(one) for one in loaded}
+    commit = found.pop() if len(found) == 1 else None
+    if task.revision is None:
+        return commit
+    try:
+        asked = resolve_revision(task.dataset, repo_type="dataset", revision=task.revision).resolved
+    except RevisionResolutionError:
+        asked = task.revision
+    if commit != asked:
+        held = f"what its cache holds is of {commit or 'no known commit'}, not of the revision {task.revision!r}"
+        raise Unavailable(f"{task.dataset}: the Hub cannot be reached, and {held}")
+    return commit
 
 
 def _as_table(data: Any, split: str, task: Task, limit: int | None) -> pd.DataFrame:

@@ -1,0 +1,168 @@
+"""What was published of a run, pulled for verification; and what the Hub says of files without sending them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audit.errors import InputError, Unavailable
+from audit.verify.place import PULLED, sha256
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+__all__ = ["NotThere", "hub_hashes", "local_base", "pulled"]
+
+TAG = "audit-"
+SMALL = ["README.md", "LICENSE*", "NOTICE*", "audit/*", ".eval_results/*"]
+
+
+class NotThere(Exception):
+    """Files that were to be checked cannot be had; says why."""
+
+
+def pulled(name: str) -> Path:
+    """Pull what was published under a name into a temporary folder.
+
+    Parameters
+    ----------
+    name : str
+        ``owner/name``: of the model; its data set is ``owner/name-audit``.
+
+    Returns
+    -------
+    Path
+        The data set's files, in ``model/`` the small files of the model repository at its newest audit, and in
+        ``pulled.json`` what the Hub says of the others.
+
+    Raises
+    ------
+    InputError
+        If there is no such audit, or it may not be read.
+    Unavailable
+        If the Hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    folder = Path(tempfile.mkdtemp(prefix="transfer-audit-"))
+    try:
+        tag = _asked(name, lambda: _newest(api, name))
+        data = f"{name}-audit"
+        refs = _asked(data, lambda: api.list_repo_refs(data, repo_type="dataset"))
+        revision = tag if tag in {one.name for one in refs.tags} else None
+        _asked(data, lambda: api.snapshot_download(data, repo_type="dataset", revision=revision, local_dir=folder))
+        _asked(
+            name, lambda: api.snapshot_download(name, revision=tag, allow_patterns=SMALL, local_dir=folder / "model")
+        )
+        files = _asked(name, lambda: _hashes(api, name, tag, None))
+        (folder / PULLED).write_text(json.dumps({"name": name, "tag": tag, "files": files}), encoding="utf-8")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def _newest(api: HfApi, name: str) -> str:
+    """Return the tag of the newest commit that carries an audit's."""
+    tags = {one.target_commit: one.name for one in api.list_repo_refs(name).tags if one.name.startswith(TAG)}
+    for commit in api.list_repo_commits(name):
+        if commit.commit_id in tags:
+            return tags[commit.commit_id]
+    raise InputError(f"{name}: no audit was published with it: there is no tag {TAG}…; name a repository that has one")
+
+
+def _asked(name: str, ask: Any) -> Any:
+    """Ask the Hub, and turn its refusals into one line."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return ask()
+    except (InputError, Unavailable):
+        raise
+    except GatedRepoError:
+        raise InputError(f"{name}: gated on the Hub; accept its terms there and log in with a token") from None
+    except RevisionNotFoundError:
+        raise InputError(f"{name}: no such revision on the Hub") from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise InputError(f"{name}: not on the Hub, or private; log in with a token that may read it") from None
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        if status in (401, 403):
+            raise InputError(
+                f"{name}: the Hub refuses this token ({status}); log in with one that may read it"
+            ) from None
+        raise Unavailable(f"{name}: the Hub answers {status or type(error).__name__}; try again later") from None
+    except Exception as error:  # noqa: BLE001 (whatever the transport raises, nobody answered)
+        raise Unavailable(f"{name}: the Hub cannot be reached ({type(error).__name__})") from None
+
+
+def local_base(named: str) -> Path | None:
+    """Return the folder of a base that lies here; None for one on the Hub.
+
+    Raises
+    ------
+    NotThere
+        If it is called as something here, and is not here.
+    """
+    if named.startswith("package:"):
+        module, _, inside = named.removeprefix("package:").partition("/")
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is None or not spec.submodule_search_locations:
+            raise NotThere(f"the package {module!r} is not installed here")
+        return Path(next(iter(spec.submodule_search_locations))) / inside
+    path = Path(named).expanduser()
+    if path.is_dir() or path.is_file():
+        return path if path.is_dir() else path.parent
+    if named.count("/") != 1 or named.startswith((".", "/", "~", "[")):
+        raise NotThere(f"{named} is not here")
+    return None
+
+
+def hub_hashes(name: str, revision: str | None, wanted: Collection[str]) -> dict[str, str]:
+    """Return the sha256 of a model's files at a commit, as the Hub says; of small files, as they are.
+
+    Raises
+    ------
+    NotThere
+        If the Hub does not say.
+    """
+    from huggingface_hub import HfApi
+
+    if revision is None:
+        raise NotThere(f"{name} was audited at no known revision")
+    try:
+        found: dict[str, str] = _asked(name, lambda: _hashes(HfApi(), name, revision, wanted))
+    except (InputError, Unavailable) as reason:
+        raise NotThere(str(reason)) from None
+    return found
+
+
+def _hashes(api: HfApi, name: str, revision: str, wanted: Collection[str] | None) -> dict[str, str]:
+    """Ask for the hashes of large files, and fetch the small ones."""
+    found: dict[str, str] = {}
+    for one in api.model_info(name, revision=revision, files_metadata=True).siblings or []:
+        if wanted is not None and one.rfilename not in wanted:
+            continue
+        if one.lfs is not None:
+            found[one.rfilename] = one.lfs.sha256
+        else:
+            with tempfile.TemporaryDirectory() as scratch:
+                found[one.rfilename] = sha256(
+                    Path(api.hf_hub_download(name, one.rfilename, revision=revision, local_dir=scratch))
+                )
+    return found

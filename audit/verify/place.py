@@ -1,0 +1,99 @@
+"""Where the parts of a run lie: in its folder, in a copy of what was published, or in one that was pulled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audit.errors import InputError
+
+__all__ = ["PULLED", "Place", "sha256"]
+
+PULLED = "pulled.json"  # what `audit.verify.pulled` leaves: hashes that the Hub tells without a download
+
+
+@dataclass(frozen=True)
+class Place:
+    """The parts of a run.
+
+    Attributes
+    ----------
+    folder : Path
+    report : Path
+    evidence : Path
+        Folder of the tables; need not exist.
+    card : Path or None
+        Of the model.
+    model : Path or None
+        Folder of the adapted model's files.
+    manifest : dict or None
+    stages : Path or None
+        Of a run that was not published.
+    remote : dict of str to str
+        sha256 of files of the model repository that were not pulled.
+    """
+
+    folder: Path
+    report: Path
+    evidence: Path
+    card: Path | None = None
+    model: Path | None = None
+    manifest: dict[str, Any] | None = None
+    stages: Path | None = None
+    remote: dict[str, str] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, run: Path) -> Place:
+        """Find the parts.
+
+        Raises
+        ------
+        InputError
+            If there is no report.
+        """
+        if run.is_file():
+            run = run.parent
+        if (run / "audit" / "report.json").is_file():  # a model repository
+            own = run / "audit"
+            manifest, wrong = _manifest(own)
+            return cls(run, own / "report.json", run / "evidence", run / "README.md", run, manifest, wrong=wrong)
+        report, evidence = run / "report.json", run / "evidence"
+        if not report.is_file():
+            raise InputError(f"{run}: no report.json in it; give a run folder, or owner/name of what was published")
+        if (run / "stages").is_dir():
+            return cls(run, report, evidence, run / "card.md", stages=run / "stages")
+        manifest, wrong = _manifest(run)
+        remote: dict[str, str] = {}
+        if (run / PULLED).is_file():
+            remote = json.loads((run / PULLED).read_text(encoding="utf-8"))["files"]
+        model = run / "model" if (run / "model").is_dir() else None
+        card = model / "README.md" if model else None
+        return cls(run, report, evidence, card, model, manifest, remote=remote, wrong=wrong)
+
+    def published(self, path: str) -> Path | None:
+        """Return where a file of the manifest lies here; None where it is not here."""
+        places = [self.folder / path, *([self.model / path] if self.model else [])]
+        return next((place for place in places if place.is_file()), None)
+
+
+def _manifest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """Read a manifest; say what is wrong with it."""
+    try:
+        read = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None, []
+    except (OSError, ValueError) as reason:
+        return None, [f"manifest.json: cannot be read: {reason}"]
+    if not isinstance(read, dict) or not isinstance(read.get("files"), dict):
+        return None, ["manifest.json: names no files"]
+    return read, []
+
+
+def sha256(path: Path) -> str:
+    """Hash a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
