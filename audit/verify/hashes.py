@@ -15,7 +15,7 @@ __all__ = ["check_base", "check_manifest", "check_weights"]
 
 DECIDING = (".safetensors", ".json", ".txt", ".model", ".jinja", ".gguf")  # files by which a model answers
 RECORDS = ("adaptation.json", "result.json")
-OF_REPOSITORY = ("audit/", ".eval_results/")
+OWN = ("audit/", ".eval_results/")  # what is published beside the model
 
 
 def check_manifest(found: Verification, place: Place) -> None:
@@ -50,15 +50,16 @@ def check_weights(found: Verification, report: Report, place: Place) -> None:
     """Hold every file of the adapted model against the report; a file that was not audited is named, too."""
     rewritten = dict((place.manifest or {}).get("rewritten") or {})
     folder = place.model or _folder(place.folder, report.adapted.id)
-    files: dict[str, str] = {
-        name: digest for name, digest in place.remote.items() if not name.startswith(OF_REPOSITORY)
-    }
+    files = {name: one for name, one in place.remote.items() if name.endswith(DECIDING) and not name.startswith(OWN)}
     if folder is not None:
         files |= _hashed(folder)
     if not files:
         found.leave(f"weights: not checked: {report.adapted.id} is not here")
         return
     _compare(found, "weights", report.adapted.files, files, rewritten, report.adapted.id)
+    listed = (place.manifest or {}).get("files", {})  # licences that are carried along, say
+    for name in sorted(files.keys() - report.adapted.files.keys() - rewritten.keys() - listed.keys()):
+        found.differ([f"weights: {name}: lies in {report.adapted.id}, and is no file that was audited"])
     for arm in report.arms if place.stages is not None else []:
         model = place.folder / "models" / f"seed-{arm.seed}"
         if arm.name == "adapted" and arm.sha256 and model.is_dir():
@@ -128,6 +129,3 @@ def _compare(
             found.differ([f"{what}: {name}: its sha256 is {files[name]}, the report says {digest}"], files=1)
         else:
             found.counts.update(files=1)
-    for name in sorted(files.keys() - written.keys()):
-        if what == "weights" and name not in rewritten:
-            found.differ([f"{what}: {name}: lies in {where}, and is no file that was audited"])

@@ -49,18 +49,16 @@ def pulled(name: str) -> Path:
     """
     from huggingface_hub import HfApi
 
-    api = HfApi()
+    api, data = HfApi(), f"{name}-audit"
     folder = Path(tempfile.mkdtemp(prefix="transfer-audit-"))
     try:
-        tag = _asked(name, lambda: _newest(api, name))
-        data = f"{name}-audit"
-        refs = _asked(data, lambda: api.list_repo_refs(data, repo_type="dataset"))
-        revision = tag if tag in {one.name for one in refs.tags} else None
-        _asked(data, lambda: api.snapshot_download(data, repo_type="dataset", revision=revision, local_dir=folder))
-        _asked(
-            name, lambda: api.snapshot_download(name, revision=tag, allow_patterns=SMALL, local_dir=folder / "model")
-        )
-        files = _asked(name, lambda: _hashes(api, name, tag, None))
+        tag = _asked(data, lambda: _newest(api, data))
+        _asked(data, lambda: api.snapshot_download(data, repo_type="dataset", revision=tag, local_dir=folder))
+        files: dict[str, str] = {}
+        if "audit/report.json" in _listed(folder):  # of a model that was there before, only the data set is published
+            small = folder / "model"
+            _asked(name, lambda: api.snapshot_download(name, revision=tag, allow_patterns=SMALL, local_dir=small))
+            files = _asked(name, lambda: _hashes(api, name, tag, None))
         (folder / PULLED).write_text(json.dumps({"name": name, "tag": tag, "files": files}), encoding="utf-8")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -68,13 +66,22 @@ def pulled(name: str) -> Path:
     return folder
 
 
-def _newest(api: HfApi, name: str) -> str:
-    """Return the tag of the newest commit that carries an audit's."""
-    tags = {one.target_commit: one.name for one in api.list_repo_refs(name).tags if one.name.startswith(TAG)}
-    for commit in api.list_repo_commits(name):
+def _newest(api: HfApi, data: str) -> str:
+    """Return the tag of the newest commit of the data set that carries an audit's."""
+    refs = api.list_repo_refs(data, repo_type="dataset").tags
+    tags = {one.target_commit: one.name for one in refs if one.name.startswith(TAG)}
+    for commit in api.list_repo_commits(data, repo_type="dataset"):
         if commit.commit_id in tags:
             return tags[commit.commit_id]
-    raise InputError(f"{name}: no audit was published with it: there is no tag {TAG}…; name a repository that has one")
+    raise InputError(f"{data}: there is no tag {TAG}...: nothing was published there, or not all of it")
+
+
+def _listed(folder: Path) -> list[str]:
+    """Name what the manifest lists; what is wrong with it is for `verified` to say."""
+    try:
+        return list(json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ["audit/report.json"]
 
 
 def _asked(name: str, ask: Any) -> Any:

@@ -60,6 +60,8 @@ class TaskAnswers:
         Lacking
         """
         rows = table.asked(ANSWERS, arm, seed)
+        if rows["item_id"].drop_duplicates().tolist() != self.items:
+            raise ValueError(f"{ANSWERS} of {arm} are of other items than the references")
         if self.kind == "tokens":
             return [[self.names[int(tag)] for tag in some] for _, some in rows.groupby("item_id", sort=False)["value"]]
         values = rows["value"].tolist()
@@ -74,11 +76,12 @@ class TaskAnswers:
 
         Raises
         ------
-        Lacking
+        ValueError
             If they do not fit the references.
+        NotMeasurable
         """
         if any(side is not None and len(side) != len(self.references) for side in (said, base)):
-            raise Lacking(f"{self.table.name} has other answers than references")
+            raise ValueError(f"{ANSWERS} has other answers than references")
         return measured(self.metric, said, self.references, self.clusters, base)
 
     def value(self, arm: Arm) -> float | None:

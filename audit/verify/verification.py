@@ -75,7 +75,7 @@ def verified(run: Path) -> Verification:
 
 
 def unlike_read(written: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
-    """Name what a file says otherwise than what follows from it: what is derived is not read, but others may read it."""
+    """Name what a file says otherwise than what follows from it: what is derived is not read here, but elsewhere."""
     lines: list[str] = []
     for key in [*written, *(key for key in said if key not in written)]:
         one, other = written.get(key), said.get(key)
