@@ -29,7 +29,7 @@ pytestmark = [
 APP = (sys.executable, "app.py")
 STATIC = (sys.executable, "-m", "http.server", "PORT", "--bind", "127.0.0.1")
 TABS = ("Findings", "Origin", "Drill-down", "Items", "Domain gap", "Strength", "Compare", "Diligence", "Evidence")
-CORNERS = ((1440, "light"), (375, "dark"))  # where axe is asked, which takes its time
+CORNERS = ((375, "light"), (375, "dark"), (1440, "light"))  # where axe is asked, which takes its time
 VERDICTS = ("worse", "same", "better", "unclear")
 
 
@@ -324,6 +324,9 @@ def test_both_models_are_asked_live(browser: Browser, run: Path, tmp_path: Path)
         page.get_by_label("A text").fill("<b>The parcel</b> was late.")
         page.get_by_role("button", name="Ask base and adapted").click()
         page.get_by_text("cannot be said about somebody else by gender: nobody named").wait_for()
+        choice(page, "And the same about somebody else", "as it is").check()
+        page.get_by_role("button", name="Ask base and adapted").click()
+        page.get_by_role("heading", name="<b>The parcel</b> was late.").wait_for()
         assert serious(page) == []
         watch.clean()
 

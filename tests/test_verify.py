@@ -36,7 +36,7 @@ def run(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with every audit, and a point of the strength curve."""
     folder = tmp_path_factory.mktemp("verify") / "run"
     table = tiny.recipe(tiny_encoder)
-    table["audit"]["bias"] |= {"items": ["task", "templates"], "swaps": ["gender"]}
+    table["audit"]["bias"] |= {"items": ["task", "templates"], "swaps": ["gender"], "pairs": 1}
     table["audit"]["forgetting"] |= {"labelled": ["shipped:tenses"], "strengths": [0.5]}
     table["audit"]["transfer"] = {"margin": 0.05, "seeds": 3, "target": 0.4}
     text = tiny.toml(table)

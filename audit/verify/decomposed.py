@@ -36,6 +36,9 @@ def check_origins(found: Verification, report: Report, tables: dict[str, Table])
     written = report.decompositions
     if not written:
         return
+    for one in written:
+        said, given = {"seeds": one.seeds}, {"seeds": report.adapted.seeds}
+        found.differ(differences(f"decomposition of {one.finding}", said, given, "the report has"))
     try:
         if "origin" not in tables or "bias" not in tables:
             raise Lacking("there is no evidence of it")
@@ -53,7 +56,6 @@ def check_origins(found: Verification, report: Report, tables: dict[str, Table])
     except ValueError as reason:
         found.differ([f"decompositions: their evidence cannot be computed with: {reason}"])
         return
-    seeds = report.adapted.seeds
     for one, other, (_, whole) in zip(written, again, read, strict=True):
         left = ("accuracy", "majority") if whole else ("accuracy", "majority", "base", "change")
         mine, theirs = (_numbers(side, left) for side in (one, other))
@@ -63,9 +65,6 @@ def check_origins(found: Verification, report: Report, tables: dict[str, Table])
                 f"decomposition of {one.finding}: base and change are not recomputable: the evidence does not hold "
                 "what the refits of the base's probe answered"
             )
-        found.differ(
-            differences(f"decomposition of {one.finding}", {"seeds": one.seeds}, {"seeds": seeds}, "the report has")
-        )
     _check_capable(found, report, tables)
 
 
@@ -138,10 +137,9 @@ def _check_capable(found: Verification, report: Report, tables: dict[str, Table]
             f"{where}: accuracy is not recomputable: the evidence does not hold what the arms answered to the task"
         )
         return
-    for called, arm in NAMES.items():
-        known = [
-            one.task for one in report.arms if one.name == called and one.seed is not None and one.task is not None
-        ]
+    trained = {NAMES[one.name]: one.name for one in report.arms if one.name in NAMES and one.seed is not None}
+    for arm, called in trained.items():  # of a head, the last ones: those that were drawn
+        known = [one.task for one in report.arms if one.name == called and one.task is not None]
         if known and arm in first.accuracy:
             mean = {f"accuracy.{arm}": float(np.mean(known))}
             said = {f"accuracy.{arm}": first.accuracy[arm]}
