@@ -14,9 +14,9 @@ from rich.table import Table
 
 from audit.finding import Verdict
 from audit.publish.card import verdict_line
-from audit.publish.forgetting import broken_sentence
-from audit.publish.task import task_words
-from audit.publish.text import number
+from audit.publish.card.forgetting import broken_sentence
+from audit.publish.card.task import task_words
+from audit.publish.card.text import number
 from audit.report import Report
 from audit.retention import words
 from audit.signoff import SignOff

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from audit.publish import plan
-from audit.publish.bundle import Bundle
-from audit.publish.merge import Merged, merged
+from audit.publish.bundle.contents import Bundle
+from audit.publish.card.merge import Merged, merged
+from audit.publish.hub import plan
 from audit.report import AdaptedModel, BaseModelRecord, Provenance, RecipeRecord, Report, load_report
 from tests.hub import Hub
 from tests.test_finding import finding

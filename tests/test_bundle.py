@@ -21,10 +21,9 @@ from audit.errors import InputError
 from audit.items import shipped
 from audit.models.load import load_pair
 from audit.models.source import resolve
-from audit.publish import redact
-from audit.publish.bundle import Bundle, bundle
-from audit.publish.machine import Machine
-from audit.publish.manifest import sha256
+from audit.publish.bundle import Bundle, bundle, redact
+from audit.publish.bundle.machine import Machine
+from audit.publish.bundle.manifest import sha256
 from audit.recipe import parse_recipe
 from audit.report import load_report
 from audit.view import Item

@@ -17,11 +17,11 @@ from audit import relay
 from audit.diligence import Check
 from audit.finding import Estimate
 from audit.publish.card import card, denied, render, verdict_line
-from audit.publish.differences import blocks_of, body_of, differing, differing_metadata
-from audit.publish.duties import anchor, cross_reference
-from audit.publish.merge import BEGIN, END
-from audit.publish.metadata import metadata
-from audit.publish.usage import usage
+from audit.publish.card.differences import blocks_of, body_of, differing, differing_metadata
+from audit.publish.card.duties import anchor, cross_reference
+from audit.publish.card.merge import BEGIN, END
+from audit.publish.card.metadata import metadata
+from audit.publish.card.usage import usage
 from audit.recipe import Task, parse_recipe
 from audit.recipe.adapt import Full, Head, Peft
 from audit.report import Arm, Report

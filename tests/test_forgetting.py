@@ -24,7 +24,7 @@ from audit.items.task import read_task
 from audit.models.null import COPIES, null_copies
 from audit.models.text import TextView
 from audit.publish.card import render, sentence
-from audit.publish.forgetting import flips_sentence, forgetting_sentence
+from audit.publish.card.forgetting import flips_sentence, forgetting_sentence
 from audit.recipe.reading import parse_recipe
 from audit.report import Report, load_report
 from audit.retention import allowed, words

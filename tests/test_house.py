@@ -39,7 +39,7 @@ ALLOWED = {
     },
     "verify": {
         *("finding", "origin", "savings", "scale", "retention", "report", "recipe", "stats", "audits", "view"),
-        *("publish", "stages"),
+        *("publish", "stages", "metrics"),
     },
     "models": {"view", "items", "retention"},
     "compare": {"finding", "report", "retention", "stats", "stages"},

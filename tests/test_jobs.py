@@ -15,7 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from audit.cli import remote
 from audit.errors import InputError, Unavailable
-from audit.publish.jobs import IMAGE, LONGEST, Submitted, local_files, requirements, submitted
+from audit.publish.posts.jobs import IMAGE, LONGEST, Submitted, local_files, requirements, submitted
 from audit.recipe import Recipe, find_recipe, load_recipe, shipped_recipes
 from tests.hub import Hub
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from audit.publish.licences import NOT_ADVICE, derivative, hub_id, recognised
-from audit.publish.terms import TABLE
+from audit.publish.diligence.licences import NOT_ADVICE, derivative, hub_id, recognised
+from audit.publish.diligence.terms import TABLE
 from tests.hub.card import LICENCES
 
 # base, chosen, what they say together, the section that decides

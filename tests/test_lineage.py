@@ -12,7 +12,7 @@ from huggingface_hub import HfApi, constants
 from safetensors.numpy import save, save_file
 
 from audit.diligence import Check, passed
-from audit.publish.lineage import diligence, licence_check
+from audit.publish.diligence import diligence, licence_check
 from tests.hub import Hub
 
 CONFIG = {"model_type": "bert", "vocab_size": 5, "hidden_size": 4, "dtype": "float32"}

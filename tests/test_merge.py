@@ -9,7 +9,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from audit.errors import InputError
-from audit.publish.merge import BEGIN, END, merged
+from audit.publish.card.merge import BEGIN, END, merged
 
 BLOCK = "## Audited\n\nNothing was lost."
 ENTRY = {

@@ -11,8 +11,8 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from audit.diligence import Check
 from audit.publish.card import render
-from audit.publish.metadata import UNLISTED, guest_metadata, metadata
-from audit.publish.terms import TABLE
+from audit.publish.card.metadata import UNLISTED, guest_metadata, metadata
+from audit.publish.diligence.terms import TABLE
 from audit.recipe import Recipe
 from audit.report import Report
 from tests import reports
@@ -178,7 +178,7 @@ def test_without_a_name_on_the_hub_there_are_no_results() -> None:
 
 
 def test_the_kinds_of_recipes_are_the_kinds_known_here() -> None:
-    from audit.publish.declared import FIELD, TAGS
+    from audit.publish.card.declared import FIELD, TAGS
     from audit.recipe.task import METRICS
 
     assert Recipe.model_fields["kind"].annotation is not None

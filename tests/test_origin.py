@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from audit.audits.bias import Arms, attribute
 from audit.finding import Decision, Estimate, Finding
 from audit.origin import ARMS, Arm, Decomposition, presence
-from audit.publish.origin import checkpoints
+from audit.publish.card.origin import checkpoints
 
 SEEDS, CLUSTERS, MARGIN = 3, 60, 0.02
 WEAK = {"adapted": 0.8, "silent": 0.8, "floor": 0.5, "random": 0.5}

@@ -7,10 +7,11 @@ import random
 import numpy as np
 
 from audit.finding import Estimate
-from audit.publish import card, undecided
+from audit.publish.card import rendered as card
+from audit.publish.card import undecided
+from audit.publish.card.text import number as on_the_card
 from audit.publish.page.text import number
 from audit.publish.page.words import sentence, verdict_line, words
-from audit.publish.text import number as on_the_card
 from audit.retention import words as said_by_the_audit
 from tests.test_page import finding
 

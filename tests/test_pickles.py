@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from audit.publish.opcodes import HARMLESS, programs
-from audit.publish.pickles import pickles, scan
+from audit.publish.diligence.opcodes import HARMLESS, programs
+from audit.publish.diligence.pickles import pickles, scan
 
 
 def op(name: str, argument: bytes = b"") -> bytes:

@@ -12,10 +12,10 @@ import yaml  # type: ignore[import-untyped]
 
 from audit.cli import remote
 from audit.errors import InputError, Unavailable
-from audit.publish import card as cards
-from audit.publish.discussion import drafted, marker_in, neutral, title_of
-from audit.publish.merge import BEGIN, END
-from audit.publish.post import Post, planned_post, posted, shown_post
+from audit.publish.card import rendered as cards
+from audit.publish.card.merge import BEGIN, END
+from audit.publish.posts.discussion import drafted, marker_in, neutral, title_of
+from audit.publish.posts.post import Post, planned_post, posted, shown_post
 from audit.report import AdaptedModel, BaseModelRecord, Provenance, RecipeRecord, Report
 from tests.hub import Hub
 from tests.test_finding import finding

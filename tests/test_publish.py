@@ -13,12 +13,12 @@ import pytest
 from audit.cli.hub import publish
 from audit.diligence import Check
 from audit.errors import InputError, Unavailable
-from audit.publish import plan as planning
-from audit.publish.apply import applied
-from audit.publish.bundle import Bundle
-from audit.publish.merge import BEGIN, END, Merged
-from audit.publish.plan import planned
-from audit.publish.preview import shown, told
+from audit.publish.bundle.contents import Bundle
+from audit.publish.card.merge import BEGIN, END, Merged
+from audit.publish.hub import plan as planning
+from audit.publish.hub.apply import applied
+from audit.publish.hub.plan import planned
+from audit.publish.hub.preview import shown, told
 from audit.report import Report
 from tests import bundled
 from tests.hub import Hub

@@ -14,8 +14,8 @@ import pytest
 from audit import relay
 from audit.models.load import load_pair
 from audit.models.source import resolve
-from audit.publish.apply import applied
-from audit.publish.plan import planned
+from audit.publish.hub.apply import applied
+from audit.publish.hub.plan import planned
 from audit.recipe.schema import Recipe
 from audit.report import load_report
 from tests import tiny

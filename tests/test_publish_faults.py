@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from audit.errors import InputError, Unavailable
-from audit.publish.apply import applied
-from audit.publish.plan import planned
+from audit.publish.hub.apply import applied
+from audit.publish.hub.plan import planned
 from tests import bundled
 from tests.hub import Hub
 

@@ -9,8 +9,8 @@ import pytest
 from huggingface_hub import constants
 
 from audit.errors import Unavailable
-from audit.publish.apply import applied
-from audit.publish.plan import planned
+from audit.publish.hub.apply import applied
+from audit.publish.hub.plan import planned
 from tests import bundled
 from tests.hub import Hub
 from tests.hub.xet import Xet, unusable

@@ -22,7 +22,7 @@ from audit.models.commit import commit_of
 from audit.models.lineage import base_of
 from audit.models.pull import refuse_hostile
 from audit.models.source import resolve
-from audit.publish.lineage import diligence
+from audit.publish.diligence.lineage import diligence
 from tests.hub import Hub
 from tests.hub.xet import Xet, unusable
 

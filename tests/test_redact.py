@@ -15,9 +15,9 @@ import pytest
 from huggingface_hub import constants
 from safetensors.numpy import save
 
-from audit.publish import redact
-from audit.publish.machine import Machine, this_machine
-from audit.publish.redact import KINDS, leaks, redacted
+from audit.publish.bundle import redact
+from audit.publish.bundle.machine import Machine, this_machine
+from audit.publish.bundle.redact import KINDS, leaks, redacted
 
 TOKEN, PLACE, ADDRESS, NAME = KINDS
 SECRET = "Tr0ub4dor-and-3"

@@ -8,7 +8,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from huggingface_hub import parse_eval_result_entries
 
-from audit.publish.results import eval_results
+from audit.publish.card.results import eval_results
 from audit.report import Report
 from tests import reports
 

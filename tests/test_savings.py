@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from audit.audits.transfer.multiplier import draw, monotone, needed, reached, savings
 from audit.audits.transfer.power_law import beyond, power_law
 from audit.finding import Estimate
-from audit.publish.transfer import headlines, saving_sentence
+from audit.publish.card.transfer import headlines, saving_sentence
 from audit.savings import Curve, Needed, Point, Saving, Texts
 
 Array = NDArray[np.float64]

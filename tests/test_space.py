@@ -13,7 +13,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from audit.errors import InputError
-from audit.publish.redact import leaks
+from audit.publish.bundle.redact import leaks
 from audit.publish.space import space_files, space_folder
 from audit.report import load_report
 from tests import displays

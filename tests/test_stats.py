@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,6 +146,26 @@ def test_a_family_is_wrong_no_more_often_than_one_finding() -> None:
     slack = 3 * math.sqrt(0.1 * 0.9 / repeats)
     assert wrong["max-T"] / repeats <= 0.10 + slack
     assert wrong["unadjusted"] / repeats > 0.30  # the mutant
+
+
+def test_max_t_does_not_depend_on_which_eigenvectors_a_processor_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAPACK leaves their signs open, and other processors find others; -0 and 0 have different bytes."""
+    rng = np.random.default_rng(7)
+    shared = rng.normal(size=60)
+    family = [
+        compare(np.zeros(60), share * shared + rng.normal(size=60), [f"c{i}" for i in range(60)])
+        for share in (0.0, 0.4, 0.8, 1.2)
+    ]
+    level, eigh, rounded = simultaneous_level(family), np.linalg.eigh, np.round
+
+    def turned(matrix: Any) -> Any:
+        values, vectors = eigh(matrix)
+        return values, vectors * [1, -1, -1, 1]
+
+    monkeypatch.setattr(np.linalg, "eigh", turned)
+    assert simultaneous_level(family) == pytest.approx(level, rel=1e-12)
+    monkeypatch.setattr(np, "round", lambda numbers, digits: np.where((z := rounded(numbers, digits)) == 0, -0.0, z))
+    assert simultaneous_level(family) == pytest.approx(level, rel=1e-12)
 
 
 def test_max_t_lies_between_bonferroni_and_nothing() -> None:

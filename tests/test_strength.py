@@ -19,7 +19,7 @@ from audit.audits import Question, binary, findings
 from audit.errors import InputError
 from audit.finding import Estimate, Finding
 from audit.items.task import read_task
-from audit.publish.forgetting import strength_said, strength_sentence, strength_table
+from audit.publish.card.forgetting import strength_said, strength_sentence, strength_table
 from audit.recipe import Recipe, parse_recipe
 from audit.report import Report
 from audit.retention import Strength, allowed

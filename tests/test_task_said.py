@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from audit.finding import Estimate
-from audit.publish.task import task_sentence, task_words
+from audit.publish.card.task import task_sentence, task_words
 from audit.report import AdaptedModel, Arm, BaseModelRecord, Provenance, RecipeRecord, Report, Task
 
 

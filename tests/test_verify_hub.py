@@ -16,8 +16,8 @@ import typer
 from audit import relay
 from audit.cli.verifying import verify
 from audit.errors import InputError, Unavailable
-from audit.publish.apply import applied
-from audit.publish.plan import planned
+from audit.publish.hub.apply import applied
+from audit.publish.hub.plan import planned
 from audit.recipe import parse_recipe
 from audit.verify import pulled, verified
 from tests import tiny

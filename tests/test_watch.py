@@ -14,9 +14,9 @@ from huggingface_hub import HfApi
 from audit import relay
 from audit.cli import remote
 from audit.errors import InputError, Unavailable
-from audit.publish.discussion import marker_in
-from audit.publish.watch import looked_after, recipe_again
-from audit.publish.webhook import WatchPlan, planned_watch, watched
+from audit.publish.posts.discussion import marker_in
+from audit.publish.posts.watch import looked_after, recipe_again
+from audit.publish.posts.webhook import WatchPlan, planned_watch, watched
 from audit.recipe import load_recipe
 from audit.report import RecipeRecord, Report
 from tests import tiny

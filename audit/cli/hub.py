@@ -25,9 +25,9 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Publish model, card, evidence and Space of a run on the Hub, or show what that would write."""
-    from audit.publish.apply import applied, places
-    from audit.publish.plan import planned
-    from audit.publish.preview import shown, told
+    from audit.publish.hub.apply import applied, places
+    from audit.publish.hub.plan import planned
+    from audit.publish.hub.preview import shown, told
 
     plan = planned(run, to, space=space, private=private)
     if not as_json:

@@ -11,10 +11,10 @@ import typer
 from audit.cli.options import Json, progress, typed
 from audit.errors import InputError
 from audit.printing import print_json
-from audit.publish.jobs import Submitted, submitted
-from audit.publish.post import planned_post, posted, shown_post
-from audit.publish.watch import Watch, already_told, looked_after, recipe_again
-from audit.publish.webhook import planned_watch, watched
+from audit.publish.posts.jobs import Submitted, submitted
+from audit.publish.posts.post import planned_post, posted, shown_post
+from audit.publish.posts.watch import Watch, already_told, looked_after, recipe_again
+from audit.publish.posts.webhook import planned_watch, watched
 from audit.recipe import load_recipe
 from audit.report import load_report
 

@@ -15,7 +15,7 @@ from audit.errors import InputError
 from audit.finding import Verdict
 from audit.printing import console, print_chosen, print_frontier, print_json, print_report
 from audit.publish.card import render
-from audit.publish.forgetting import strength_said
+from audit.publish.card.forgetting import strength_said
 from audit.recipe import find_recipe, load_recipe
 from audit.report import Report, load_report
 from audit.stages import write_atomically

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from audit.errors import InputError
-from audit.publish.redact import leaks, redacted
+from audit.publish.bundle.redact import leaks, redacted
 from audit.report import load_report
 
 __all__ = ["space_files", "space_folder"]

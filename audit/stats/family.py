@@ -47,9 +47,9 @@ def simultaneous_level(family: Sequence[Correlated], alpha: float = 0.05, draws:
     if not (np.abs(correlation) < 1 - 1e-9).any():
         return alpha
     values, vectors = np.linalg.eigh(correlation)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    rng = rng_from(np.round(correlation, 6))
-    largest = np.abs(rng.standard_normal((draws, len(family))) @ root.T).max(axis=1)
+    root = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T  # the same whatever signs the vectors have
+    rng = rng_from(np.round(correlation, 6) + 0.0)  # which has no -0, whose bytes are others
+    largest = np.abs(rng.standard_normal((draws, len(family))) @ root).max(axis=1)
     critical = float(np.quantile(largest, 1 - 2 * alpha, method="higher"))
     return float(np.clip(stats.norm.sf(critical), alpha / len(family), alpha))
 

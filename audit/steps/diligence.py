@@ -8,8 +8,8 @@ from pathlib import Path
 from audit.diligence import Check, passed
 from audit.items.task.known import Known, known
 from audit.job import Job
-from audit.publish.lineage import diligence as looked_up
-from audit.publish.lineage import licence_check
+from audit.publish.diligence.lineage import diligence as looked_up
+from audit.publish.diligence.lineage import licence_check
 from audit.recipe import Gradient
 from audit.steps.written import finish
 

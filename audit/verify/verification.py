@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.errors import InputError
-from audit.publish import card
+from audit.publish.card import rendered as card
 from audit.report import Report, load_report
 from audit.verify.declared import check_recipe, declared
 from audit.verify.decomposed import check_origins

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from audit import relay
-from audit.publish.text import number
+from audit.publish.card.text import number
 from audit.recipe.reading import parse_recipe
 from audit.report import Report
 from audit.retention import words

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from audit.adapt import Plan, adapt
 from audit.models.load import load_base, load_pair
 from audit.models.source import Source, resolve
-from audit.publish.text import number
+from audit.publish.card.text import number
 from audit.recipe import Head, Task
 from audit.stats import compare
 from audit.view import Item, remember

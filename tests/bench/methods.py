@@ -8,7 +8,7 @@ from typing import Any
 
 from audit import relay
 from audit.compare import compare
-from audit.publish.text import number
+from audit.publish.card.text import number
 from audit.recipe import parse_recipe
 from audit.report import Report
 from audit.retention import words

@@ -1,0 +1,5 @@
+"""What exactly is published of a run: the files, what is taken out of them, and the manifest that lists them."""
+
+from audit.publish.bundle.contents import Bundle, bundle
+
+__all__ = ["Bundle", "bundle"]
