@@ -82,11 +82,15 @@ def print_ruled(decision: SignOff) -> None:
         said = f"{waiver.by} until {waiver.until}: {waiver.reason}" if waiver else one.said
         table.add_row(escape(one.subject), one.found, f"[{colours[one.outcome]}]{one.outcome}[/]", escape(said))
     out.print(table)
+    for pattern in decision.idle:
+        out.print(escape(f"a rule that names no finding: {pattern}"), highlight=False)
     for spare in decision.unused:
         out.print(escape(f"a waiver that nothing needs: {spare.finding}"), highlight=False)
     out.print(escape(decision.said), highlight=False)
     if not decision.passed:
-        out.print(escape("To let one pass as it is, waive it in the policy: [[waiver]] finding, reason, by, until."))
+        out.print(
+            escape("To let one pass as it is, waive it in the policy: [[waiver]] finding, found, reason, by, until.")
+        )
 
 
 def print_chosen(chosen: Chosen, folder: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 __all__ = ["Ruling", "SignOff", "Waiver"]
+
+Said = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class _Frozen(BaseModel):
@@ -17,12 +19,14 @@ class _Frozen(BaseModel):
 class Waiver(_Frozen):
     """Somebody's written word that one thing may pass although the policy says otherwise, until a day.
 
-    ``finding`` is the id of a finding, or what a `Ruling` calls its subject; ``until`` is the last day it holds.
+    ``finding`` is the id of a finding, or what a `Ruling` calls its subject; ``found`` is what was found of it when it
+    was waived, and nothing else is; ``until`` is the last day it holds.
     """
 
-    finding: Annotated[str, Field(min_length=1)]
-    reason: Annotated[str, Field(min_length=1)]
-    by: Annotated[str, Field(min_length=1)]
+    finding: Said
+    found: Said
+    reason: Said
+    by: Said
     until: date
 
 
@@ -32,7 +36,7 @@ class Ruling(_Frozen):
     Attributes
     ----------
     subject : str
-        Id of a finding, ``measured/AUDIT``, ``licence/…`` or ``diligence/…``.
+        Id of a finding, ``measured/AUDIT``, ``task``, ``licence/…`` or ``diligence/…``.
     found : str
         Its verdict (and origin), or what is known of it.
     outcome : {"pass", "waived", "fail"}
@@ -54,13 +58,15 @@ class Ruling(_Frozen):
             raise ValueError(f"{self.subject!r} is waived by a waiver, or not at all")
         if (self.outcome == "pass") != (not self.said):
             raise ValueError(f"{self.subject!r}: what does not pass says why, and nothing else does")
+        if self.waiver is not None and (self.waiver.finding, self.waiver.found) != (self.subject, self.found):
+            raise ValueError(f"{self.subject!r} is {self.found}, and its waiver is of something else")
         return self
 
 
 class SignOff(_Frozen):
     """A policy's decision about a report; it passes where every subject passes or is waived.
 
-    ``unused`` are waivers of what needed none, or is not there.
+    ``unused`` are waivers of what needed none, or is not there; ``idle`` are patterns of rules that name no finding.
     """
 
     policy: str
@@ -68,6 +74,7 @@ class SignOff(_Frozen):
     decided: date
     rulings: list[Ruling]
     unused: list[Waiver] = []
+    idle: list[str] = []
 
     @model_validator(mode="after")
     def _in_time(self) -> SignOff:

@@ -22,7 +22,7 @@ from tests import tiny
 from tests.test_cli import called
 
 DAY = date(2026, 11, 22)
-KEYS = ("[", "finding", "verdicts", "origins", "reason", "by", "until")
+KEYS = ("[", "finding", "verdicts", "origins", "found", "reason", "by", "until")
 SUBJECT = "bias/gender/templates/preference"  # of few templates: undecided
 
 
@@ -60,7 +60,7 @@ def test_what_was_not_measured_does_not_pass(run: Path) -> None:
     )
     assert rulings(report, policy(measured=["bias"]))["measured/bias"][0] == "pass"
     empty = report.model_copy(update={"findings": [], "flips": [], "diligence": [], "broken": []})
-    nothing = decided(empty, policy(), "", DAY)
+    nothing = decided(empty, policy(task="any", diligence=[]), "", DAY)
     assert not nothing.passed
     assert "asks nothing" in nothing.said
 
@@ -72,6 +72,7 @@ def test_a_licence_that_nobody_names_is_not_allowed(run: Path) -> None:
     assert rulings(report, asked)["licence/base"][0] == "fail"
     named = report.model_copy(update={"base": report.base.model_copy(update={"license": "mit"})})
     assert rulings(named, asked)["licence/base"][0] == "pass"
+    assert rulings(named, asked)["licence/adapted"][0] == "pass"  # the base's, taken over
     adapted = named.model_copy(update={"adapted": named.adapted.model_copy(update={"license": "other"})})
     assert rulings(adapted, asked)["licence/adapted"][0] == "fail"
 
@@ -108,6 +109,7 @@ def test_slices_are_ruled_where_a_rule_says_so(run: Path) -> None:
 def waived(until: str, **more: Any) -> Policy:
     waiver = {
         "finding": SUBJECT,
+        "found": "unclear",
         "reason": "It only classifies.",
         "by": "A. Reviewer",
         "until": date.fromisoformat(until),
@@ -141,8 +143,66 @@ def test_a_broken_probe_stops_it(run: Path) -> None:
     without = [one for one in report.findings if one.id != SUBJECT]
     broken = report.model_copy(update={"findings": without, "broken": [SUBJECT]})
     every = [{"verdicts": ["same", "better", "worse", "unclear"]}]
-    found = decided(broken, policy(rule=every), "", DAY)
+    found = decided(broken, policy(rule=every, task="any"), "", DAY)
     assert [one.subject for one in found.rulings if one.outcome == "fail"] == [SUBJECT]
+
+
+def test_a_broken_probe_is_waived_only_where_its_rule_lets_it(run: Path) -> None:
+    report = load_report(run)
+    without = [one for one in report.findings if one.id != SUBJECT]
+    broken = report.model_copy(update={"findings": without, "broken": [SUBJECT]})
+    waiver = {"finding": SUBJECT, "found": "broken", "reason": "r", "by": "b", "until": DAY}
+    assert rulings(broken, policy(waiver=[waiver]))[SUBJECT][0] == "waived"
+    strict = [{"verdicts": ["same"], "waivable": False}]
+    assert rulings(broken, policy(waiver=[waiver], rule=strict))[SUBJECT][0] == "fail"
+
+
+def test_a_waiver_is_of_what_was_found_and_of_nothing_worse(run: Path) -> None:
+    waiver = {"finding": SUBJECT, "found": "same", "reason": "r", "by": "b", "until": DAY}
+    outcome, said = rulings(load_report(run), policy(waiver=[waiver]))[SUBJECT]
+    assert (outcome, said.endswith("its waiver is of 'same'")) == ("fail", True)
+    with pytest.raises(ValueError, match="at least 1 character"):
+        policy(waiver=[waiver | {"by": " "}])
+
+
+def test_a_waiver_runs_for_a_year_at_most(run: Path) -> None:
+    report = load_report(run)
+    assert rulings(report, waived("2027-11-23"))[SUBJECT][0] == "waived"
+    outcome, said = rulings(report, waived("2027-11-24"))[SUBJECT]
+    assert outcome == "fail"
+    assert "a year at most" in said
+
+
+def test_a_base_that_nobody_looked_up_and_a_task_that_is_not_surely_learnt_do_not_pass(run: Path) -> None:
+    report = load_report(run)
+    assert report.task is not None
+    found = rulings(report.model_copy(update={"diligence": []}), policy())
+    assert found["diligence/looked up"][0] == "fail"
+    assert rulings(report.model_copy(update={"task": None}), policy())["task"][0] == "fail"
+    majority = next(one.task for one in report.arms if one.name == "majority_class")
+    assert majority is not None
+    for low, outcome in ((majority - 0.01, "fail"), (majority + 0.01, "pass")):
+        value = report.task.adapted.model_copy(update={"value": low + 0.1, "low": low, "high": low + 0.2})
+        task = report.task.model_copy(update={"adapted": value})
+        assert rulings(report.model_copy(update={"task": task}), policy())["task"][0] == outcome
+    assert "task" not in rulings(report, policy(task="any"))
+
+
+def test_a_rule_that_names_nothing_is_named(run: Path) -> None:
+    asked = policy(rule=[{"finding": "Bias/*", "verdicts": ["same"]}, {"finding": "bias/*", "verdicts": ["same"]}])
+    assert decided(load_report(run), asked, "", DAY).idle == ["Bias/*"]
+
+
+def test_a_report_by_its_file_and_what_was_published_are_not_signed(run: Path, tmp_path: Path) -> None:
+    report = load_report(run).model_copy(update={"sign_off": None})
+    for name in ("other.json", "report.json"):
+        report.save(tmp_path / name)
+    before = (tmp_path / "report.json").read_bytes()
+    called("gate", str(tmp_path / "other.json"))
+    (tmp_path / "manifest.json").write_text("{}")
+    called("gate", str(tmp_path))
+    assert (tmp_path / "report.json").read_bytes() == before
+    assert load_report(tmp_path / "other.json").sign_off is None
 
 
 def test_a_sign_off_that_the_findings_deny_is_refused(run: Path, tmp_path: Path) -> None:
@@ -190,7 +250,7 @@ def test_the_command_stops_a_pipeline_and_writes_the_sign_off(
     assert load_report(run).sign_off is not None
     lenient = tmp_path / "lenient.toml"
     lenient.write_text(
-        'name = "lenient"\ndiligence = []\n[[rule]]\nverdicts = ["same", "better", "worse", "unclear"]\n'
+        'name = "lenient"\ntask = "any"\ndiligence = []\n[[rule]]\nverdicts = ["same", "better", "worse", "unclear"]\n'
     )
     assert called("gate", str(run), "--policy", str(lenient), "--json") == 0
     assert json.loads(capsys.readouterr().out)["passed"] is True
@@ -203,7 +263,7 @@ def test_the_command_stops_a_pipeline_and_writes_the_sign_off(
     ("text", "said"),
     [
         ("", "the key 'name' is missing"),
-        ("name = 'a'\nlicences = []", "no such key 'licences'; choose from name, measured, licenses"),
+        ("name = 'a'\nlicences = []", "no such key 'licences'; choose from name, measured, task"),
         ("name = 'a'\nmeasured = ['bais']", "measured"),
         (
             "name = 'a'\n[[rule]]\nverdicts = ['fine']",
@@ -211,11 +271,11 @@ def test_the_command_stops_a_pipeline_and_writes_the_sign_off(
         ),
         ("name = 'a'\n[[rule]]\nverdict = ['same']", r"\[\[rule\]\] 1: "),
         (
-            "name = 'a'\n[[waiver]]\nfinding = 'x'\nreason = 'y'\nby = 'z'\nuntil = 'soon'",
+            "name = 'a'\n[[waiver]]\nfinding = 'x'\nfound = 'worse'\nreason = 'y'\nby = 'z'\nuntil = 'soon'",
             r"1: until = 'soon': write a day",
         ),
         (
-            "name = 'a'\n[[waiver]]\nfinding = 'x'\nreason = ''\nby = 'z'\nuntil = 2027-01-01",
+            "name = 'a'\n[[waiver]]\nfinding = 'x'\nfound = 'worse'\nreason = ''\nby = 'z'\nuntil = 2027-01-01",
             r"\[\[waiver\]\] 1: reason",
         ),
         ("name = 'a'\nname", "cannot be read as TOML"),

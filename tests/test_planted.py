@@ -72,7 +72,7 @@ def test_a_policy_that_forbids_what_training_introduced_tells_the_planted_model_
 ) -> None:
     verdicts, origins = ("same", "better", "worse", "unclear"), ("none", "mitigated", "inherited", "unclear")
     rule = Rule.model_validate({"finding": "bias/*", "verdicts": verdicts, "origins": origins})
-    policy = Policy(name="nothing of ours", rule=(Rule.model_validate({"verdicts": verdicts}), rule))
+    policy = Policy(name="nothing of ours", task="any", rule=(Rule.model_validate({"verdicts": verdicts}), rule))
     passed = {}
     for folder in sorted(root.glob("*/*/report.json")):
         report = load_report(folder)

@@ -305,10 +305,8 @@ def test_a_report_that_says_little_is_an_honest_page(browser: Browser, run: Path
 
 
 def test_both_models_are_asked_live(browser: Browser, run: Path, tmp_path: Path) -> None:
-    command = (sys.executable, "-c", "import tests.test_space_show as t; t.called(*__import__('sys').argv[1:])")
-    given = ("show", str(run), "--live", "--port", "PORT", "--json")
-    root = str(Path(__file__).parents[1])
-    with served((*command, *given), tmp_path, PYTHONPATH=root) as address, watched(browser) as (page, watch):
+    command = (sys.executable, "-m", "audit", "show", str(run), "--live", "--port", "PORT", "--json")
+    with served(command, tmp_path) as address, watched(browser) as (page, watch):
         assert json.loads((tmp_path / "server.log").read_text())["url"].rstrip("/") == address
         opened(page, address)
         to(page, "Ask both")

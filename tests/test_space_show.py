@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from audit import cli
-from audit.cli import showing
 from audit.errors import InputError
 from audit.items.swap import axis, swap
 from audit.live import live
@@ -101,9 +100,6 @@ def test_live_refuses_models_that_are_not_those_of_the_report(
 
 
 def called(*arguments: str) -> int:
-    app = cli.app
-    if "show" not in {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}:
-        app.command()(showing.show)
     with pytest.raises(SystemExit) as done:
         cli.main(arguments)
     return int(done.value.code or 0)

@@ -13,7 +13,7 @@ from audit.cli.options import Json
 from audit.gate import decided, junit, load_policy, sarif
 from audit.printing import print_json, print_ruled
 from audit.publish.card import render
-from audit.report import load_report
+from audit.report import Report, load_report
 from audit.stages import write_atomically
 
 __all__ = ["gate"]
@@ -26,7 +26,10 @@ def gate(
     sarif_file: Annotated[Path | None, typer.Option("--sarif", help="Write SARIF 2.1.0.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Hold a policy against a report; exit 1 and say what to change where it stops it. The card shows the sign-off."""
+    """Hold a policy against a report; exit 1 and say what to change where it stops it.
+
+    In a run folder the report keeps the sign-off and the card shows it. What was published is not signed afterwards.
+    """
     report = load_report(run)
     read, sha256 = load_policy(policy)
     found = decided(report, read, sha256, datetime.now(UTC).date())
@@ -37,12 +40,18 @@ def gate(
         if file is not None:
             write_atomically(file, content.encode())
     signed = report.model_copy(update={"sign_off": found})
-    folder = run if run.is_dir() else run.parent
-    signed.save(folder / "report.json")
-    write_atomically(folder / "card.md", render(signed).encode())
+    if run.is_dir():
+        _sign(run, signed)
     if as_json:
         print_json({"passed": found.passed, "said": found.said, **found.model_dump(mode="json")})
     else:
         print_ruled(found)
     if not found.passed:
         raise typer.Exit(1)
+
+
+def _sign(run: Path, signed: Report) -> None:
+    """Keep a sign-off in a run folder; a copy of what was published has a manifest, which lists its report's hash."""
+    if not (run / "manifest.json").exists():
+        signed.save(run / "report.json")
+        write_atomically(run / "card.md", render(signed).encode())

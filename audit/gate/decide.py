@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from fnmatch import fnmatchcase
 
 from audit.finding import Finding, Verdict
@@ -14,6 +14,8 @@ from audit.signoff import Ruling, SignOff
 __all__ = ["decided"]
 
 OTHERWISE = Rule(verdicts=(Verdict.SAME, Verdict.BETTER))
+LONGEST = timedelta(days=366)
+CONSTANTS = ("majority_class", "constant")
 BROKEN = "the base answers it and the adapted model does not; mend the model"
 
 
@@ -31,8 +33,8 @@ def decided(report: Report, policy: Policy, sha256: str, today: date) -> SignOff
 
     Notes
     -----
-    What is unknown passes by no rule: an audit that was not measured, a licence that nobody names, an origin that was
-    not attributed.
+    What a policy asks for and nobody knows does not pass: an audit that was not measured, a licence that nobody names
+    where licences are listed, an origin that was not attributed where origins are, a base that was not looked up.
     """
     waivers = {one.finding: one for one in policy.waiver}
     used: set[str] = set()
@@ -41,20 +43,24 @@ def decided(report: Report, policy: Policy, sha256: str, today: date) -> SignOff
         waiver = waivers.get(subject)
         if not said:
             return Ruling(subject=subject, found=found, outcome="pass")
-        if waiver is None:
+        if waiver is None or waiver.found != found:
+            said += f"; its waiver is of {waiver.found!r}" if waiver else ""
             return Ruling(subject=subject, found=found, outcome="fail", said=said)
         used.add(subject)
         if not waivable:
             return Ruling(subject=subject, found=found, outcome="fail", said=f"{said}; the policy lets nobody waive it")
         if waiver.until < today:
-            return Ruling(
-                subject=subject, found=found, outcome="fail", said=f"{said}; its waiver ended on {waiver.until}"
-            )
+            said += f"; its waiver ended on {waiver.until}"
+            return Ruling(subject=subject, found=found, outcome="fail", said=said)
+        if waiver.until > today + LONGEST:
+            said += f"; its waiver runs until {waiver.until}: a year at most, then somebody looks again"
+            return Ruling(subject=subject, found=found, outcome="fail", said=said)
         return Ruling(subject=subject, found=found, outcome="waived", said=said, waiver=waiver)
 
     rulings = [ruled(*one) for one in _asked(report, policy)]
     unused = [one for one in policy.waiver if one.finding not in used]
-    return SignOff(policy=policy.name, sha256=sha256, decided=today, rulings=rulings, unused=unused)
+    idle = [one.finding for one in policy.rule if not any(_names(one, finding) for finding in report.findings)]
+    return SignOff(policy=policy.name, sha256=sha256, decided=today, rulings=rulings, unused=unused, idle=idle)
 
 
 def _asked(report: Report, policy: Policy) -> Iterator[tuple[str, str, str, bool]]:
@@ -68,11 +74,17 @@ def _asked(report: Report, policy: Policy) -> Iterator[tuple[str, str, str, bool
             "" if there else f"it must be measured: declare [audit.{audit}] in the recipe and run it again",
             True,
         )
-    for name, licence in (("base", report.base.license), ("adapted", report.adapted.license)):
-        if policy.licenses is not None and (name == "base" or licence is not None):
-            allowed = licence in policy.licenses
-            said = "" if allowed else f"allowed are {', '.join(policy.licenses)}; choose a base under one of these"
-            yield f"licence/{name}", licence or "not known", said, True
+    if policy.task == "learnt":
+        found, said = _learnt(report)
+        yield "task", found, said, True
+    named = {"base": report.base.license, "adapted": report.adapted.license or report.base.license}
+    for name, licence in named.items() if policy.licenses is not None else ():
+        allowed = ", ".join(policy.licenses or ())
+        said = "" if licence in (policy.licenses or ()) else f"allowed are {allowed}; choose a base under one of these"
+        yield f"licence/{name}", licence or "not known", said, True
+    if policy.diligence:
+        said = "" if report.diligence else "nothing was looked up about the base; run the recipe again"
+        yield "diligence/looked up", "yes" if report.diligence else "no", said, True
     for check in report.diligence:
         stops = check.outcome in policy.diligence
         yield f"diligence/{check.name}", check.outcome, check.said if stops else "", True
@@ -82,14 +94,31 @@ def _asked(report: Report, policy: Policy) -> Iterator[tuple[str, str, str, bool
             found = str(finding.verdict) + (f", {finding.origin}" if finding.origin else "")
             yield finding.id, found, _stopped(finding, rule), rule.waivable
     for broken in report.broken:
-        yield broken, "broken", BROKEN, True
+        rules = [one for one in policy.rule if not one.slices and fnmatchcase(broken, one.finding)]
+        yield broken, "broken", BROKEN, rules[-1].waivable if rules else True
+
+
+def _learnt(report: Report) -> tuple[str, str]:
+    """Say whether the adapted model surely does better than every constant answer, and what stops it."""
+    task = report.task
+    if task is None:
+        return "not measured", 'it must be measured, or the policy say task = "any"'
+    low, high = task.adapted.bounds()
+    constants = [arm.task for arm in report.arms if arm.name in CONSTANTS and arm.task is not None]
+    learnt = all(low > one if task.better == "higher" else high < one for one in constants)
+    said = "its 95 % interval reaches what a constant answer does; more training, other settings or more test items"
+    return ("learnt", "") if learnt else ("not surely learnt", said)
+
+
+def _names(rule: Rule, finding: Finding) -> bool:
+    """Tell whether a rule names a finding; slices are named by rules about slices only."""
+    return rule.slices == (finding.group is not None) and fnmatchcase(finding.id, rule.finding)
 
 
 def _rule(finding: Finding, policy: Policy) -> Rule | None:
-    """Find the last rule that names a finding; a slice is named by rules about slices only."""
-    sliced = finding.group is not None
-    named = [one for one in policy.rule if one.slices == sliced and fnmatchcase(finding.id, one.finding)]
-    return named[-1] if named else None if sliced else OTHERWISE
+    """Find the last rule that names a finding."""
+    named = [one for one in policy.rule if _names(one, finding)]
+    return named[-1] if named else None if finding.group is not None else OTHERWISE
 
 
 def _stopped(finding: Finding, rule: Rule) -> str:

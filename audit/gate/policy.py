@@ -66,10 +66,12 @@ class Policy(Table):
     name : str
     measured : tuple of str
         Audits of which something must have been measured.
+    task : {"learnt", "any"}
+        Whether the adapted model must do surely better than every constant answer: its 95 % interval lies beyond them.
     licenses : tuple of str, optional
         Those that base and adapted model may have; without it any will do, also none.
     diligence : tuple of str
-        Outcomes of what was looked up about the base that do not pass.
+        Outcomes of what was looked up about the base that do not pass. Where any is named, it must have been looked up.
     rule : tuple of Rule
         A finding that no rule names passes as ``same`` or ``better``.
     waiver : tuple of Waiver
@@ -79,6 +81,7 @@ class Policy(Table):
     measured: Annotated[
         tuple[Literal["bias", "gap", "forgetting", "transfer"], ...], Field(strict=False), AfterValidator(unlike)
     ] = ()
+    task: Literal["learnt", "any"] = "learnt"
     licenses: Some | None = None
     diligence: Annotated[
         tuple[Literal["warn", "fail", "unknown"], ...], Field(strict=False), AfterValidator(unlike)
