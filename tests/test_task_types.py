@@ -314,8 +314,8 @@ def test_several_labels_are_those_with_a_half_at_least(tmp_path: Path) -> None:
     assert [arm["name"] for arm in arms] == ["constant"]
     assert not any("not measured" in one for one in limits)
     table = pd.read_parquet(tmp_path / "evidence.parquet")
+    table = table[table["question"] == "task/micro_f1"]
     assert table[table["arm"] == "adapted"]["value"].mean() == pytest.approx(3 / 4)
-    assert set(table["question"]) == {"task/micro_f1"}
     assert right(adapted, truth).tolist() == [1, 1, 0, 0]  # type: ignore[arg-type]
 
 

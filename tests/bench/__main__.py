@@ -20,7 +20,7 @@ for name in (
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
-from tests.bench import bare, crows, embed, forgetting, gap, gpu, head, memory, methods, pll, statistics
+from tests.bench import bare, crows, embed, forgetting, gap, gpu, head, memory, methods, pll, space, statistics
 from tests.bench.table import Absent, Row, load, save, table
 
 SECTIONS = {
@@ -28,6 +28,7 @@ SECTIONS = {
     "Scoring on a CPU (one thread)": ("crows", "pll", "embed", "bare", "memory"),
     "What real adaptations forget": ("forgetting",),
     "Every way to adapt": ("methods", "head"),
+    "Looking at a report": ("space",),
     "Scoring on a GPU": ("gpu",),
 }
 VERSIONS = ("torch", "transformers", "peft", "numpy", "fairlearn", "pandas")
@@ -54,6 +55,8 @@ def measure(name: str, limit: int | None) -> list[Row]:
             return methods.rows(limit)
         case "head":
             return head.rows(limit)
+        case "space":
+            return space.rows(limit)
         case "memory":
             return memory.rows()
         case _:
