@@ -268,6 +268,40 @@ def test_evidence_that_says_more_than_the_policy_is_refused(quiet: Path, tmp_pat
         bundle(copy, "tester/quiet")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "evidence/bias.parquet",
+        "evidence/task.parquet",
+        "evidence/forgetting.parquet",
+        "moved.parquet",
+        "flipped.parquet",
+    ],
+)
+@pytest.mark.parametrize("stages", [True, False])
+def test_a_run_without_what_its_report_rests_on_is_not_published_as_if_whole(
+    quiet: Path, tmp_path: Path, name: str, stages: bool
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(quiet, copy)
+    (copy / name).unlink()
+    if not stages:  # what they left is gone too: the report says enough
+        for path in copy.glob("stages/*/evidence.parquet"):
+            path.unlink()
+    with pytest.raises(InputError, match=rf"{name} is missing, the report rests on it; run it again"):
+        bundle(copy, "tester/quiet")
+    bundle(_said(copy, {"evidence": "none"}), "tester/quiet")  # then none is published
+
+
+def test_a_table_that_only_a_stage_tells_of_is_missed_too(quiet: Path, planted: Path, tmp_path: Path) -> None:
+    for source, name in ((quiet, "evidence/training.parquet"), (planted, "drivers.parquet")):
+        copy = tmp_path / source.parent.name
+        shutil.copytree(source, copy)
+        (copy / name).unlink()
+        with pytest.raises(InputError, match=rf"{name} is missing, the report rests on it; run it again"):
+            bundle(copy, "tester/quiet")
+
+
 def test_with_none_only_the_report_leaves(quiet: Path, tmp_path: Path) -> None:
     shutil.copytree(quiet, tmp_path / "run")
     found = bundle(_said(tmp_path / "run", {"evidence": "none"}), "tester/quiet")

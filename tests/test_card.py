@@ -25,8 +25,10 @@ from audit.publish.card.usage import usage
 from audit.recipe import Task, parse_recipe
 from audit.recipe.adapt import Full, Head, Peft
 from audit.report import Arm, Report
+from audit.scale import Scale
 from tests import families, reports, tiny
 from tests.hub.card import problems
+from tests.test_page import position
 
 THEIRS = "---\nlicense: mit  # ours\nlibrary_name: keras\n---\n# Their model\n\nWritten by hand.\n"
 
@@ -107,12 +109,12 @@ def test_limitations_follow_from_the_findings() -> None:
         "(error +0.100 [+0.090, +0.110], margin 0.02, 40 clusters).",
         "- **Leans**: age/preference of the adapted model is +0.200 [+0.190, +0.210], beyond its margin of 0.02 "
         "(40 clusters), whatever the change.",
-        "- **Unclear**, 1 of 6 declared findings: open (40 clusters, about 90 would decide).",
+        "- **Unclear**, 1 of 6 declared findings of change: open (40 clusters, about 90 would decide).",
         "- **Not measured**: how far the task lies from what the base knows (domain gap).",
     ]
     assert [line for line in said if line.startswith("- **")] == expected
     assert "What the base could do and the adapted model lost: passages, next\\_token." in text
-    assert "ask more: up to 90 clusters (open), 40 were asked" in text
+    assert "ask more: open about 90 clusters in place of 40." in text
     assert "train control arms: `[audit.bias] origin = true`" in text
     assert verdict_line(findings, ["forgetting/next_token"]) in text
 
@@ -123,6 +125,101 @@ def test_a_task_that_was_not_learnt_is_no_use() -> None:
     assert "None: Accuracy 0.800 [0.790, 0.810] on 40 items of owner/reviews, split `validation` is no better" in text
     assert "**Task not learnt**" in text
     assert "**Task not learnt**" not in render(reports.report())
+
+
+@pytest.mark.parametrize(
+    ("reached", "limited", "advised"),
+    [
+        (0.55, "does no better than a constant answer.", "does no better than a constant answer (0.580)"),
+        (
+            0.585,
+            "interval holds a constant answer's 0.580.",
+            "is not shown to do better than a constant answer (0.580)",
+        ),
+        (0.8, None, None),
+    ],
+)
+def test_what_did_not_learn_its_task_is_told_so_first(reached: float, limited: str | None, advised: str | None) -> None:
+    plain = reports.report()
+    assert plain.task is not None
+    task = plain.task.model_copy(
+        update={"adapted": reports.estimate(reached), "change": reports.estimate(reached - 0.6)}
+    )
+    arms = [Arm(name="majority_class", seed=None, sha256=None, task=0.58)]
+    lost = [reports.finding("passages", "forgetting")]
+    text = render(reports.report(task=task, arms=arms, findings=lost))
+    limits, first = text.split("## Bias, risks")[1], text.split("### Recommendations\n\n")[1].splitlines()[0]
+    assert ("not learnt**" in limits) == (limited is not None)
+    assert (limited or "") in limits
+    assert first.startswith("- First the task: ") == (advised is not None)
+    assert (advised or "keep the base for it") in first
+    assert ("None" in text.split("### Direct use")[1].split("###")[0]) == (advised is not None)
+
+
+def test_a_position_of_the_gap_is_no_harm_of_the_adaptation() -> None:
+    findings = [reports.finding("passages", "forgetting"), reports.finding("kept", "forgetting", change=0.0)]
+    findings += [position(f"gap/{name}", value) for name, value in (("a", 0.5), ("b", 0.5), ("c", 0.05))]
+    assert verdict_line(findings) == (
+        "2 declared findings of change: 1 worse, 1 same; the task lies outside the reference's domain by 2 of 3 "
+        "measures, unclear by 1."
+    )
+    assert verdict_line(findings[-1:]) == (
+        "No change was measured; the task lies outside the reference's domain by none of 1 measures, unclear by 1."
+    )
+    scales = [
+        Scale(name=one.name, question="how far", unit="bits", null=0, measured=one.adapted, ceiling=1)
+        for one in findings[2:]
+    ]
+    text = render(reports.report(findings=findings, scales=scales))
+    assert "**Unclear**, 1 of 3 measures of the domain: c (100" in text
+    assert "of the domain gap, which is a position and no change, `worse` means outside" in text.lower()
+
+
+def test_a_floor_is_laid_at_what_set_it() -> None:
+    findings = [reports.finding(name, audit, floor=0.2) for name, audit in (("flips", "bias"), ("next", "forgetting"))]
+    floor = [
+        {"finding": "bias/flips", "copies": "20 refits of the probe", "floor": 0.2},
+        {"finding": "forgetting/next", "copies": "noise of 1e-4", "floor": 0.2},
+    ]
+    text = render(reports.report(findings=findings, floor=floor))
+    assert "how much worse. 20 refits of the probe differ by up to 0.2 (the floor)" in text
+    assert "**Unclear**: null copies of the base differ by up to 0.2 (the floor)" in text
+    precise = [{**one, "copies": "the base in float32"} for one in floor]
+    text = render(reports.report(findings=findings, floor=precise))
+    assert text.count("he base in float32 differs by up to 0.2") == 2
+    assert "The base differs from itself by up to 0.2 (the floor)" in render(reports.report(findings=findings))
+
+
+def test_null_copies_that_were_not_asked_are_not_said_to_have_been(report: Report) -> None:
+    assert any("null copies of the base were not asked (floor = false)" in one for one in report.limits)
+    assert not any("were asked about forgetting only" in one for one in report.limits)
+
+
+def test_a_note_names_its_findings() -> None:
+    notes = {"passages": "Errs in 92%.", "frozen passages": "Errs in 92%.", "tenses": "Errs in 67%.", "kinds": ""}
+    several = [reports.finding(name, "forgetting", note=note) for name, note in notes.items()]
+    text = render(reports.report(findings=several))
+    assert "> **passages, frozen passages**: Errs in 92%.\n\n> **tenses**: Errs in 67%.\n" in text
+    assert "\n> Errs in 67%." in render(reports.report(findings=several[2:3]))
+    assert "> **tenses**: Errs in 67%." in render(reports.report(findings=several[2:]))
+
+
+def test_what_more_items_would_decide_is_advised_where_they_can_be_had() -> None:
+    far = [
+        reports.finding("near", "forgetting", change=0.02, n_needed=400),
+        reports.finding("far", "forgetting", change=0.02, n_needed=401),
+    ]
+    text = render(reports.report(findings=far))
+    assert "- To decide what is unclear, ask more: near about 400 clusters in place of 40.\n" in text
+    assert "- More than 10 times the clusters asked would be needed for far: " in text
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("owner/adapted", "transfer-audit verify owner/adapted"), ("models/seed-0", "transfer-audit verify RUN")],
+)
+def test_the_card_says_how_it_is_verified_where_it_lies(name: str, command: str) -> None:
+    assert f"`{command}` computes verdicts and numbers again" in render(reports.adapted(id=name))
 
 
 def test_of_somebody_elses_model_it_is_said_what_is_not_known() -> None:

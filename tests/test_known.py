@@ -11,12 +11,16 @@ import pytest
 from huggingface_hub import HfApi, constants
 
 from audit import cli, relay
+from audit.diligence import Check
 from audit.errors import InputError, Unavailable
 from audit.items import shipped
 from audit.items.task import read_task
 from audit.items.task.known import OURS, Known, known
+from audit.job import Job
+from audit.models.source import resolve
 from audit.recipe import Task, parse_recipe
 from audit.report import Report, load_report
+from audit.steps.diligence import checked, sentences
 from tests import tiny
 from tests.hub import Hub
 
@@ -187,6 +191,29 @@ def test_a_run_and_an_audit_say_where_everything_came_from(
     assert (audited.provenance.evidence, audited.provenance.unpinned) == ("values", [])
     assert audited.provenance.data[0]["revision"] == texts
     assert outcome(audited, "derivative")[0] == "warn"
+
+
+def test_the_licence_that_is_judged_is_the_one_that_is_published(
+    hub: Hub, texts: str, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """Where the recipe names none, the card takes over the base's."""
+    for licence, how, ruling in (
+        ("cc-by-sa-4.0", "warn", "conditions: "),
+        ("cc-by-nd-4.0", "fail", "conflict: cc-by-nd-4.0 does not let derivatives be published"),
+    ):
+        commit = base_on(hub, tiny_encoder, license=licence)
+        recipe = parse_recipe(small("crew/base", texts), "tiny.toml")
+        base = resolve("crew/base", commit)
+        job = Job(recipe, base, "encoder", read_task(recipe.task), tmp_path / licence)
+        found = next(one for one in checked(job, [Known("crew/texts", texts, "cc0-1.0")]) if one.name == "derivative")
+        assert found.outcome == how
+        assert found.said.startswith(ruling)
+        assert found.said.endswith(f"; the recipe names no licence, so that of the base is taken over: {licence}")
+
+
+def test_what_is_open_is_not_said_twice() -> None:
+    check = Check(name="derivative", outcome="unknown", said="unknown: the base names no licence")
+    assert sentences([check])[0] == "unknown: derivative: the base names no licence"
 
 
 def test_validate_says_what_did_not_pass(

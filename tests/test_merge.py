@@ -12,7 +12,7 @@ from audit.errors import InputError
 from audit.publish.card.merge import BEGIN, END, merged
 
 BLOCK = "## Audited\n\nNothing was lost."
-ENTRY = {
+ENTRY: dict[str, Any] = {
     "name": "tiny",
     "results": [
         {
@@ -111,6 +111,50 @@ def test_an_entry_of_an_earlier_audit_is_replaced_and_theirs_stays() -> None:
     found = merged(merged(card, BLOCK, METADATA).text, "new", newer).text
     assert found == merged(card, "new", newer).text
     assert INDEX in found
+
+
+OTHERS = """model-index:
+  - name: first
+    results: []
+  # a remark
+  - name: last
+    results: []
+"""
+
+
+@pytest.mark.parametrize(
+    "card", ["", "# Card\n", "---\nmodel-index:\n---\n", f"---\n{INDEX}x: 1\n---\n", f"---\n{OTHERS}x: 1\n---\n"]
+)
+def test_other_numbers_change_the_lines_of_our_entry_alone(card: str) -> None:
+    """Published twice: the entry stays where it stands and in lines, so that what a person is shown is the number."""
+    newer: dict[str, Any] = {"name": "tiny", "results": [{**ENTRY["results"][0], "metrics": [{"value": 0.7}]}]}
+    once = merged(card, BLOCK, {**METADATA, "model-index": [ENTRY]}).text
+    again = merged(once, BLOCK, {**METADATA, "model-index": [newer]}).text
+    before, after = once.splitlines(), again.splitlines()
+    begin = before.index(next(line for line in before if line.lstrip() == "- name: tiny"))
+    end = next(n for n, line in enumerate(before) if n > begin and "url: https://huggingface.co/crew/tiny" in line) + 1
+    behind = len(before) - end
+    assert after[:begin] == before[:begin]
+    assert after[len(after) - behind :] == before[end:]
+    assert max(map(len, after)) < 80
+    assert merged(again, BLOCK, {**METADATA, "model-index": [ENTRY]}).text == once
+
+
+def test_an_entry_stays_before_those_that_were_written_behind_it() -> None:
+    once = merged("---\nx: 1\n---\n", BLOCK, METADATA).text
+    entry = next(line for line in once.splitlines(True) if "url: https://huggingface.co/crew/tiny" in line)
+    more = once.replace(entry, f"{entry}# theirs\n- name: theirs\n  results: []\n")
+    found = merged(more, BLOCK, {**METADATA, "model-index": [{**ENTRY, "name": "tony"}]}).text
+    assert found == more.replace("- name: tiny", "- name: tony")
+
+
+def test_an_entry_on_one_line_is_written_anew_in_lines() -> None:
+    flow = yaml.safe_dump([ENTRY], default_flow_style=True, width=10**6).strip()
+    found = merged(
+        f"---\nmodel-index: {flow}\n# a remark\nx: 1\n---\n", BLOCK, {"model-index": [{**ENTRY, "name": "b"}]}
+    )
+    assert found.text.startswith("---\nmodel-index:\n- name: b\n  results:\n")
+    assert "# a remark\nx: 1\n---\n" in found.text
 
 
 def test_what_the_card_says_otherwise_stays_and_is_reported() -> None:

@@ -193,7 +193,9 @@ def shown(tmp_path: Path) -> page.Shown:
 
 def test_the_heading_says_what_was_compared_at_which_revision(shown: page.Shown) -> None:
     said = page.heading(shown)
-    assert "6 declared findings: 3 worse, 1 same, 1 better, 1 unclear; 1 probe that the base answers" in said
+    assert "5 declared findings of change: 2 worse, 1 same, 1 better, 1 unclear; the task lies outside" in said
+    assert "domain by 1 of 1 measures; 1 probe that the base answers the adapted model does not." in said
+    assert "Domain gap (worse: outside the domain)" in said
     assert f"https://huggingface.co/org/base/tree/{SHA}" in said
     assert "0.800 [0.700, 0.900]" in said
     assert "org/new" in said

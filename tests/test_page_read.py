@@ -30,17 +30,18 @@ def test_a_report_of_nothing_is_an_honest_page(tmp_path: Path) -> None:
 def test_one_audit_alone_and_unclear_everywhere(tmp_path: Path) -> None:
     unclear = [finding(f"bias/{n}", half=0.3, n_needed=900) for n in range(3)]
     said = sections(page.read(saved(tmp_path, report(unclear))))
-    assert "3 declared findings: 3 unclear." in said
+    assert "3 declared findings of change: 3 unclear." in said
     assert "about 900 would decide" in said
     assert said.count("not measured") >= 3
 
 
 def test_a_model_that_beats_no_constant_has_not_learnt_the_task(tmp_path: Path) -> None:
     made = whole()
-    constant = made.arms[0].model_copy(update={"task": 0.8})
-    for arms, told in ((made.arms, False), ([constant], True)):
+    for task, told in ((0.69, ""), (0.75, "it may not have learnt the task"), (0.8, "it has not learnt the task")):
+        arms = [made.arms[0].model_copy(update={"task": task})]
         said = page.heading(page.read(saved(tmp_path, made.model_copy(update={"arms": arms}))))
-        assert ("it has not learnt the task" in said) == told
+        assert ("learnt the task" in said) == bool(told)
+        assert told in said
 
 
 def test_the_slice_that_moved_most_comes_first(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from audit.publish.card.text import number as on_the_card
 from audit.publish.page.text import number
 from audit.publish.page.words import sentence, verdict_line, words
 from audit.retention import words as said_by_the_audit
-from tests.test_page import finding
+from tests.test_page import finding, position
 
 
 def test_numbers_are_written_as_on_the_card() -> None:
@@ -45,7 +45,9 @@ def test_verdicts_are_called_what_the_audit_calls_them() -> None:
         assert {name: word for name, word in told.items() if name.startswith("forgetting")} == said_by_the_audit(some)
         assert told["bias/6" if "bias/6" in told else "bias/6/slice"] == some[6].verdict
         called |= set(told.values())
+        some += [position(f"gap/{n}", drawn.choice([0.01, 0.5])) for n in range(drawn.choice([0, 0, 2]))]
         lines = [one.model_dump(mode="json") for one in some]
+        assert verdict_line(lines) == card.verdict_line(some)
         assert verdict_line(lines, ["forgetting/x"]) == card.verdict_line(some, ["forgetting/x"])
     assert {"retained", "lost", "unclear", "detectable but within the margin"} <= called
 
@@ -55,8 +57,9 @@ def test_unclear_is_laid_at_the_floor_where_the_audit_does() -> None:
     seen = set()
     for _ in range(400):
         method = str(rng.choice(["tango score", "student-t over cluster means"]))
+        audit = str(rng.choice(["bias", "forgetting"]))
         one = finding(
-            "bias/x", change=float(rng.normal(0, 0.08)), half=float(rng.choice([0.01, 0.05])), method=method,
+            f"{audit}/x", change=float(rng.normal(0, 0.08)), half=float(rng.choice([0.01, 0.05])), method=method,
             ideal=0 if rng.random() < 0.5 else None,
             before=float(rng.choice([0.0, 0.1, -0.1])),
             floor=float(rng.choice([0.001, 0.04, 0.09])), n_clusters=int(rng.choice([4, 12, 40])),
@@ -64,6 +67,7 @@ def test_unclear_is_laid_at_the_floor_where_the_audit_does() -> None:
         if one.verdict != "unclear":
             continue
         told, wanted = sentence(one.model_dump(mode="json")), undecided.undecided(one)
-        assert ("null copies" in told) == ("null copies" in wanted), (told, wanted)
-        seen.add("null copies" in told)
-    assert seen == {True, False}
+        assert ("(the floor)" in told) == ("(the floor)" in wanted), (told, wanted)
+        assert ("null copies" in told) == ("null copies" in wanted) == (audit == "forgetting" and "(the floor)" in told)
+        seen.add((audit, "(the floor)" in told))
+    assert seen == {(audit, floored) for audit in ("bias", "forgetting") for floored in (True, False)}

@@ -83,7 +83,7 @@ def test_the_text_is_short_whole_and_marked() -> None:
     found = one.findings[0]
     assert found.change is not None
     for piece in (
-        "1 declared findings",
+        "1 declared finding of change",
         f"+{found.change.value:.3f} [+{found.change.low:.3f}, +{found.change.high:.3f}]",
         f"| {found.n_clusters} |",
         f"**{found.verdict}**",

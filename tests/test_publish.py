@@ -101,6 +101,18 @@ def test_a_report_that_may_not_be_published(hub: Hub, run: Path, tmp_path: Path)
     assert hub.requests == []
 
 
+def test_what_is_open_is_said_once(hub: Hub, run: Path) -> None:
+    open_ones = [
+        Check(name="derivative", outcome="unknown", said="unknown: the base names no licence"),
+        Check(name="scan", outcome="fail", said="a pickle runs code"),
+    ]
+    bundled.run(run, bundled.report(diligence=open_ones))
+    assert planned(run, "tester/m").warnings == (
+        "diligence, derivative: unknown: the base names no licence",
+        "diligence, scan: fail: a pickle runs code",
+    )
+
+
 def test_somebody_elses_repositories_are_not_taken(hub: Hub, run: Path) -> None:
     hub.add("tester/m-audit", {"rows.csv": "a,b\n"}, "dataset")
     with pytest.raises(
@@ -205,12 +217,41 @@ def test_the_preview_shows_every_action_and_every_file_and_writes_nothing(
     assert "more lines" not in capsys.readouterr().out
 
 
-def test_a_card_is_shown_whole_however_long(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_that_is_there_is_shown_whole_however_long(hub: Hub, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = "".join(f"line {number}\n" for number in range(200))
     monkeypatch.setattr(planning, "card", lambda report, existing="": Merged(long, []))
+    hub.add("tester/m", {"README.md": "# Mine\n"})
     said = shown(planned(run, "tester/m", space="none"))
     assert "+line 199\n" in said
     assert "more lines (--full shows them)" in said  # of the report
+
+
+def test_a_first_card_is_shown_by_its_beginning(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "".join(f"line {number}\n" for number in range(200))
+    monkeypatch.setattr(planning, "card", lambda report, existing="": Merged(long, []))
+    plan = planned(run, "tester/m", space="none")
+    assert "\n\ntester/m/README.md: new, 200 lines\n+line 0\n" in shown(plan)
+    assert "+line 39\n... 160 more lines (--full shows them)\n" in shown(plan)
+    assert "+line 199\n" in shown(plan, None)
+
+
+def test_what_is_generated_or_endless_does_not_fill_the_screen(
+    hub: Hub, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = {
+        "README.md": b"---\nsdk: static\n---\n",
+        "index.html": b"<p>\n" * 50,
+        "rows.json": b"[" + b"1," * 500 + b"1]",
+    }
+    monkeypatch.setattr(planning, "space_files", lambda runs, **_: page)
+    plan = planned(run, "tester/m")
+    said = shown(plan)
+    assert "  new      index.html  200 bytes  sha256 " in said
+    assert "<p>" not in shown(plan, None)
+    assert max(map(len, said.splitlines())) < 250
+    assert "+[1," in said
+    assert " more characters)\n" in said
+    assert f"+{page['rows.json'].decode()}\n" in shown(plan, None)
 
 
 def tag(run: Path) -> str:
@@ -303,8 +344,18 @@ def test_nothing_public_is_created_beside_something_private(hub: Hub, run: Path)
     assert hub.repo("tester/m-audit", "dataset").private
     assert hub.repo("tester/m-audit", "space").private
     hub.add("crew/m")
-    with pytest.raises(InputError, match="the model crew/m can be seen by everybody: make that private on the Hub, or"):
+    with pytest.raises(InputError, match=r"^the model crew/m can be seen by everybody: make it private on its page"):
         planned(run, "crew/m", private=True)
+    hub.add("crew/m-audit", {}, "dataset")
+    both = r"^the model crew/m and the data set crew/m-audit can .*: make them private, each on its page \(Settings, Ch"
+    with pytest.raises(InputError, match=both):
+        planned(run, "crew/m", private=True, space="none")
+    hub.repo("crew/m").private = True
+    (note,) = planned(run, "crew/m", space="none").warnings
+    assert note == (
+        "the data set crew/m-audit can be seen by everybody, though the model crew/m is private; "
+        "to hide all, make it private on its page (Settings, Change visibility)"
+    )
 
 
 def test_files_that_were_ours_go_and_those_of_others_stay(hub: Hub, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,15 +411,18 @@ def test_results_on_a_registered_benchmark_are_files_of_ours(
 ) -> None:
     known = bundled.report().provenance
     data = [{"id": "crew/bench"}, {"id": "crew/plain"}, {"id": "crew/gone"}, {"id": None}, {}]
+    data += [{"id": f"crew/{name}"} for name in ("bare", "odd", "odder")]
     bundled.run(run, bundled.report(provenance=known.model_copy(update={"data": data})))
-    hub.add("crew/bench", {"README.md": "---\ntags: ['benchmark:official']\n---\n"}, "dataset")
+    hub.add("crew/bench", {"README.md": "---\ntags: ['benchmark:official']\n---\n", "eval.yaml": "a: 1\n"}, "dataset")
+    for name, more in (("bare", {}), ("odd", {"eval.yaml": "["}), ("odder", {"eval.yaml": b"\xff"})):
+        hub.add(f"crew/{name}", {"README.md": "---\ntags: ['benchmark:official']\n---\n", **more}, "dataset")
     hub.add("crew/plain", {}, "dataset")
-    monkeypatch.setattr(planning, "eval_results", lambda report, ids: {"ours.yaml": f"{sorted(ids)}\n"})
+    monkeypatch.setattr(planning, "eval_results", lambda report, told: {"ours.yaml": f"{told}\n"})
     published(run, space="none")
     repo = hub.repo("tester/m")
-    assert repo.read(".eval_results/ours.yaml") == b"['crew/bench']\n"
+    assert repo.read(".eval_results/ours.yaml") == b"{'crew/bench': {'a': 1}}\n"
     listed = json.loads(repo.read("audit/manifest.json"))["files"]
-    assert listed[".eval_results/ours.yaml"] == hashlib.sha256(b"['crew/bench']\n").hexdigest()
+    assert listed[".eval_results/ours.yaml"] == hashlib.sha256(b"{'crew/bench': {'a': 1}}\n").hexdigest()
     assert repo.read("audit/manifest.json") == hub.repo("tester/m-audit", "dataset").read("manifest.json")
     assert planned(run, "tester/m", space="none").actions == []
     monkeypatch.setattr(planning, "eval_results", lambda report, ids: {})

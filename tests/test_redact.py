@@ -58,6 +58,9 @@ PRIVATE = [
     ("jürgen@müller.de", "[e-mail]"),
     ("mailto:a_b-c@x.org?subject=y", "mailto:[e-mail]?subject=y"),
     ("/home/bob/a@b.org", "[path]/[e-mail]"),
+    ("ssh frank@10.1.2.3", "ssh [e-mail]"),
+    ("scp x frank@192.168.0.7:y.", "scp x [e-mail]:y."),
+    ("alice@clinic.example.1", "[e-mail].1"),
     ("alice@alices-laptop: by alice", "[user]@[host]: by [user]"),
     # tokens
     (HF, "[token]"),
@@ -91,6 +94,7 @@ ALIKE = [
     "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "hf_hub_download hf_transfer hf_xet HF_TOKEN HF_HOME",
     "A@B.transpose() lodash@4.17.21 image@sha256:abcd @alice_b user@ @",
+    "f@np.linalg.norm(x) q@self.keys[0] x@self.layer.weight h@W.T, a@x.mean",
     "git@github.com:owner/name.git",
     "bias/gender/task/preference",
     "~50 of ~5/month",
@@ -139,7 +143,7 @@ def test_redacting_twice_is_redacting_once_whatever_stands_beside_what() -> None
 
 
 def test_a_long_text_is_read_in_time() -> None:
-    for piece in ("a", "a.", "/a", "a/", "~/", "\\a", "a@", "://a", "[token]", " C:\\", "eyJ"):
+    for piece in ("a", "a.", "/a", "a/", "~/", "\\a", "a@", "a.b@", "a@a.", "a@1.", "://a", "[token]", " C:\\", "eyJ"):
         assert redacted(piece * 20_000) is not None  # a pattern that went back and forth would take hours
 
 

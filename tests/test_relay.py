@@ -249,7 +249,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(
     def full(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(stages, "_sync", full)
+    monkeypatch.setattr(stages, "sync", full)
     with pytest.raises(OSError, match="No space left"):
         run(tiny.recipe(tiny_encoder), tmp_path / "full")
     assert not (tmp_path / "full" / "report.json").exists()

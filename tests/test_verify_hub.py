@@ -59,7 +59,8 @@ def tampered(hub: Hub, name: str, kind: Kind, path: str, content: bytes) -> None
 def test_what_was_published_is_pulled_and_agrees(
     hub: Hub, published: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub.commit(MODEL, {"notes.txt": "main moves on, the tag does not"})
+    card = hub.repo(MODEL).read("README.md").decode()
+    hub.commit(MODEL, {"README.md": f"{card}\n## News\n\nIts owner writes on.\n", "LICENSE": "as it was"})
     hub.repo(MODEL).private = hub.repo(DATA, "dataset").private = True  # with the user's token
     verify(MODEL, as_json=True)
     said = json.loads(capsys.readouterr().out)
@@ -104,12 +105,77 @@ def test_everything_that_was_changed_on_the_hub_is_named(
     assert "0 disagree" in capsys.readouterr().out
 
 
+def test_what_main_holds_since_the_audit_is_named(hub: Hub, published: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The tag stands still: whoever pulls the model pulls something else."""
+    data, model = hub.repo(DATA, "dataset"), hub.repo(MODEL)
+    weights = bytearray(model.read("model.safetensors"))
+    weights[-1] ^= 1
+    card = model.read("README.md").decode()
+    score = f"{json.loads(data.read('report.json'))['task']['adapted']['value']:.3f}"
+    ways: list[tuple[str, Kind, str, bytes, str]] = [
+        (MODEL, "model", "model.safetensors", bytes(weights), "model.safetensors differs"),
+        (MODEL, "model", "modeling_x.py", b"1", "modeling_x.py was added"),
+        (MODEL, "model", "README.md", card.replace(score, "0.123", 1).encode(), "README.md at main: "),
+        (DATA, "dataset", "evidence/bias.parquet", b"", "evidence/bias.parquet differs"),
+    ]
+    for name, kind, path, new, named in ways:
+        repo = hub.repo(name, kind)
+        before = repo.branches["main"]
+        hub.commit(name, {path: new}, kind)
+        with pytest.raises(typer.Exit):
+            verify(MODEL)
+        said = capsys.readouterr().out.split("disagrees:\n")[1]
+        assert named in said
+        if "README" not in path:
+            assert f"{name}: main is at {repo.at().sha[:8]}, 1 commit after the audit: {named}\n" in said
+        repo.branches["main"] = before
+    verify(MODEL)
+
+
+@pytest.mark.parametrize("method", ["full", "peft", "head"])
+def test_an_untouched_publication_agrees(
+    hub: Hub, content: dict[str, bytes], tmp_path: Path, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapt = {"full": {}, "peft": {"method": "peft", "config": {"r": 2}}, "head": {"method": "head"}}[method]
+    table = tiny.recipe(Path("crew/base"), audit=SMALL)
+    table["adapt"] = adapt if method == "head" else table["adapt"] | adapt
+    table["revision"] = hub.add("crew/base", dict(content)).at().sha
+    table["publish"] = {"license": "mit", "language": ["en"]}
+    text = tiny.toml(table)
+    run = tmp_path / "run"
+    relay.run(parse_recipe(tomllib.loads(text), "tiny"), text, run, command=["transfer-audit", "run", "tiny.toml"])
+    applied(planned(run, MODEL, space="none"))
+    verify(DATA)  # the data set's name will do
+    said = capsys.readouterr().out
+    assert "0 disagree" in said
+    assert "taken on trust: diligence" in said
+    assert "to know, run the recipe again" in said
+
+
+def test_what_is_gone_is_said(hub: Hub, published: str) -> None:
+    hub.repo(MODEL).tags.clear()
+    with pytest.raises(InputError, match=f"{MODEL}: its tag {published} is gone; publish again"):
+        pulled(MODEL)
+    hub.repo(DATA, "dataset").tags.clear()
+    with pytest.raises(InputError, match=f"{DATA}: its tag {published} is gone; publish again"):
+        pulled(MODEL)
+    with pytest.raises(InputError, match=r"crew/base: no audit of it was published \(no data set crew/base-audit"):
+        pulled("crew/base")
+
+
+def test_a_report_under_another_s_tag_is_named(hub: Hub, published: str) -> None:
+    for repo in (hub.repo(DATA, "dataset"), hub.repo(MODEL)):
+        repo.tags["audit-00000000"] = repo.tags.pop(published)
+    [line] = verified(pulled(MODEL)).disagreements
+    assert line == f"report.json: its sha256 is that of the tag {published}, it was published under audit-00000000"
+
+
 @pytest.mark.parametrize(
     ("fault", "error", "said"),
     [
-        (lambda hub: hub.fail("drop", DATA, times=50), Unavailable, "cannot be reached"),
+        (lambda hub: hub.fail("drop", DATA, times=50), Unavailable, "the connection to the Hub broke"),
         (lambda hub: setattr(hub.repo(DATA, "dataset"), "private", True), InputError, "log in with a token"),
-        (lambda hub: hub.repo(DATA, "dataset").tags.clear(), InputError, "nothing was published there"),
+        (lambda hub: hub.repo(DATA, "dataset").tags.clear(), InputError, "is gone; publish again"),
     ],
 )
 def test_what_cannot_be_pulled_is_one_line(

@@ -29,12 +29,17 @@ def checked(job: Job, sets: Sequence[Known]) -> list[Check]:
     Parameters
     ----------
     job : Job
-        Its recipe chooses the licence; where it does not, an adapted model that exists may say its own.
+        Its recipe chooses the licence; where it does not, an adapted model that exists may say its own, and one that
+        is made here is published under that of its base.
     sets : sequence of Known
         What is trained on.
     """
     chosen = job.recipe.publish.license or (job.adapted.license if job.adapted is not None else None)
-    ruling = licence_check(job.base.license, [one.license for one in sets], chosen)
+    taken = chosen is None and job.adapted is None and job.base.license is not None
+    ruling = licence_check(job.base.license, [one.license for one in sets], job.base.license if taken else chosen)
+    if taken:
+        said = f"{ruling.said}; the recipe names no licence, so that of the base is taken over: {job.base.license}"
+        ruling = ruling.model_copy(update={"said": said})
     return [*looked_up(job.base.id, job.base.revision), ruling]
 
 
@@ -59,7 +64,11 @@ def sentences(checks: Sequence[Check]) -> list[str]:
     >>> sentences([Check(name="gated", outcome="warn", said="its terms must be accepted")])
     ['warn: gated: its terms must be accepted', 'All 1 could be looked up, and nothing failed.']
     """
-    said = [f"{one.outcome}: {one.name}: {one.said}" for one in checks if one.outcome != "pass"]
+    said = [
+        f"{one.outcome}: {one.name}: {one.said.removeprefix(f'{one.outcome}: ')}"
+        for one in checks
+        if one.outcome != "pass"
+    ]
     counts = {outcome: sum(one.outcome == outcome for one in checks) for outcome in ("fail", "unknown")}
     if passed(checks):
         return [*said, f"All {len(checks)} could be looked up, and nothing failed."]

@@ -32,6 +32,7 @@ from audit.savings import Curve, Needed, Saving
 from audit.scale import Scale
 from audit.stages import write_atomically
 from audit.steps.trained import UNKNOWN, as_audited, known_sets, trained_on, trainings, unlike_asked
+from audit.steps.written import PRECISE
 
 __all__ = ["reported", "started"]
 
@@ -83,13 +84,13 @@ def _report(job: Job, text: str, command: Sequence[str], adapted: AdaptedModel, 
         *(limit for result in results for limit in result["limits"]),
     ]
     limits.append(f"{one_checkpoint}, not about what the recipe does on average.")
-    if not seeds:
-        limits.append(UNKNOWN)
+    limits += [] if seeds else [UNKNOWN]
+    nulls = any(row["finding"].startswith("forgetting/") and row["copies"] != PRECISE for row in _all(results, "floor"))
     if job.kind in ("vision", "clip") and not job.images:
         limits.append(
             "Bias, domain gap, transfer and task were not measured: they ask texts, and this base reads images."
         )
-    elif any(one.audit == "bias" for one in found):
+    elif nulls and any(one.audit == "bias" for one in found):
         limits.append("Null copies of the base's weights were asked about forgetting only, not about bias.")
     if not any("decompositions" in result for result in results):
         limits.append(

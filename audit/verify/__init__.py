@@ -1,4 +1,4 @@
-"""Verification: every number of a report recomputed from its evidence, every hash from its file."""
+"""Verification: what the evidence carries of a report recomputed, every hash held against its file."""
 
 from audit.verify.found import Verification
 from audit.verify.hub import pulled

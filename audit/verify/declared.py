@@ -32,7 +32,11 @@ def declared(report: Report) -> tuple[Recipe | None, str]:
 
     What was redacted for publication may still be read: its paths name nothing.
     """
-    overrides = [value for flag, value in pairwise(shlex.split(report.provenance.command)) if flag == "-o"]
+    try:
+        typed = shlex.split(report.provenance.command)
+    except ValueError as reason:
+        return None, f"its command cannot be read: {reason}"
+    overrides = [value for flag, value in pairwise(typed) if flag == "-o"]
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "recipe.toml"
         path.write_text(report.recipe.text, encoding="utf-8")
@@ -61,13 +65,13 @@ def check_recipe(found: Verification, report: Report, recipe: Recipe | None, why
             found.leave(f"{where}{one.id}: its margin is not checked: the recipe declares none by that name")
         else:
             said = {"margin": one.margin}
-            found.differ(differences(f"{where}{one.id}", said, {"margin": margin}, "the recipe declares"), numbers=1)
+            found.differ(differences(f"{where}{one.id}", said, {"margin": margin}, "the recipe declares"), declared=1)
     transfer = recipe.audit.transfer
     for needed in report.needed:
         target = transfer.target if transfer else None
         where = f"texts needed by {needed.arm} ({needed.how})"
         found.differ(
-            differences(where, {"target": needed.target}, {"target": target}, "the recipe declares"), numbers=1
+            differences(where, {"target": needed.target}, {"target": target}, "the recipe declares"), declared=1
         )
 
 

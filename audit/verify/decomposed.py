@@ -77,6 +77,8 @@ def _arms(finding: Finding, bias: Table, origin: Table, seeds: int, *, refits: b
     asked = question(finding, bias)
     rows: dict[Arm, list[Array]] = {}
     for called in origin.questions[finding.id]["arm"].unique() if finding.id in origin.questions else ():
+        if called not in NAMES:
+            raise ValueError(f"{origin.name} has an arm {called!r}, which no run has")
         rows[NAMES[called]] = [
             _answers(origin, finding.id, called, seed, asked) for seed in origin.seeds(finding.id, called)
         ]
@@ -143,4 +145,4 @@ def _check_capable(found: Verification, report: Report, tables: dict[str, Table]
         if known and arm in first.accuracy:
             mean = {f"accuracy.{arm}": float(np.mean(known))}
             said = {f"accuracy.{arm}": first.accuracy[arm]}
-            found.differ(differences(where, said, mean, "the report's arms give"), numbers=1)
+            found.differ(differences(where, said, mean, "the report's arms give"), held=1)

@@ -86,6 +86,6 @@ def check_floor(found: Verification, written: Sequence[Finding], floor: Mapping[
     for one in written:
         given = floor.get(one.id)
         if one.audit in ("bias", "forgetting"):
-            found.differ(differences(one.id, {"floor": one.floor}, {"floor": given}, "its null copies give"), numbers=1)
+            found.differ(differences(one.id, {"floor": one.floor}, {"floor": given}, "its null copies give"), held=1)
     if floor:
         found.leave("floor: not recomputable: the evidence does not hold what null copies of the base answered")

@@ -70,7 +70,7 @@ def check_lists(
             listed = pd.read_parquet(path)
             check = _flipped if name == "flipped" else _moved
             asked = [one.finding for one in flips] if name == "flipped" else [one.id for one in findings]
-            found.differ(check(path.name, listed, tables[stage], asked), files=1, numbers=len(listed))
+            found.differ(check(path.name, listed, tables[stage], asked), files=1, listed=len(listed))
         except (OSError, ValueError, KeyError) as reason:
             found.differ([f"{path.name}: cannot be read: {reason}"])
 

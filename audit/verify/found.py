@@ -20,7 +20,8 @@ class Verification:
     unchecked : list of str
         What could not be recomputed or checked, and why. It is no pass.
     counts : Counter
-        How much was checked, whether it agrees or not: ``numbers``, ``findings``, ``files``.
+        How much was checked, whether it agrees or not: ``numbers`` of the report that were recomputed from
+        evidence, ``findings``, ``files``; ``in the report``, all its numbers.
     """
 
     disagreements: list[str] = field(default_factory=list)

@@ -37,7 +37,7 @@ def check_gap(found: Verification, report: Report, table: Table | None) -> None:
     for one in written:
         position = {"adapted": {"value": scales[one.name].position}}
         mine = {"adapted": {"value": one.adapted.value}}
-        found.differ(differences(one.id, mine, position, f"its scale {one.name!r} gives"), numbers=1)
+        found.differ(differences(one.id, mine, position, f"its scale {one.name!r} gives"), held=1)
         if one.id != NAME:
             found.leave(f"{one.id}: not recomputable: {WHY.get(one.name, SCALES)}")
             continue

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 
 from audit.report import Report
 from audit.verify.found import Verification
 from audit.verify.hub import NotThere, hub_hashes, local_base
 from audit.verify.place import Place, sha256
+from audit.verify.since import OWN, carried
 
 __all__ = ["check_base", "check_manifest", "check_weights"]
 
 DECIDING = (".safetensors", ".json", ".txt", ".model", ".jinja", ".gguf")  # files by which a model answers
 RECORDS = ("adaptation.json", "result.json")
-OWN = ("audit/", ".eval_results/")  # what is published beside the model
+LEFT = (*RECORDS, "curve.parquet", "seconds")  # by a training, beside the model
+REWRITABLE = ("config.json", "*_config.json", "config_*.json", "head.json", "prompt.json")  # by publishing; no weights
 
 
 def check_manifest(found: Verification, place: Place) -> None:
     """Hold every published file against the manifest, and the manifest against the report."""
     found.differ(place.wrong)
+    tag = f"audit-{sha256(place.report)[:8]}"
+    if place.tag not in (None, tag):
+        found.differ([f"report.json: its sha256 is that of the tag {tag}, it was published under {place.tag}"])
     manifest = place.manifest
     if manifest is None:
         if place.stages is None and not place.wrong:  # of a run, what its stages left says more
@@ -48,18 +54,18 @@ def _carried(path: str) -> str:
 
 def check_weights(found: Verification, report: Report, place: Place) -> None:
     """Hold every file of the adapted model against the report; a file that was not audited is named, too."""
-    rewritten = dict((place.manifest or {}).get("rewritten") or {})
+    rewritten = _rewritten(found, report, place)
     folder = place.model or _folder(place.folder, report.adapted.id)
-    files = {name: one for name, one in place.remote.items() if name.endswith(DECIDING) and not name.startswith(OWN)}
-    if folder is not None:
-        files |= _hashed(folder)
+    files = {name: one for name, one in place.remote.items() if not name.startswith(OWN)}
+    if folder is not None:  # what somebody keeps beside a model of their own is their business
+        files |= _hashed(folder) if place.model is None and not report.adapted.seeds else _whatever(folder)
     if not files:
         found.leave(f"weights: not checked: {report.adapted.id} is not here")
         return
     _compare(found, "weights", report.adapted.files, files, rewritten, report.adapted.id)
-    listed = (place.manifest or {}).get("files", {})  # licences that are carried along, say
-    for name in sorted(files.keys() - report.adapted.files.keys() - rewritten.keys() - listed.keys()):
-        found.differ([f"weights: {name}: lies in {report.adapted.id}, and is no file that was audited"])
+    for name in sorted(files.keys() - report.adapted.files.keys()):
+        if not carried(name):
+            found.differ([f"weights: {name}: lies in {report.adapted.id}, and is no file that was audited"])
     for arm in report.arms if place.stages is not None else []:
         model = place.folder / "models" / f"seed-{arm.seed}"
         if arm.name == "adapted" and arm.sha256 and model.is_dir():
@@ -69,6 +75,27 @@ def check_weights(found: Verification, report: Report, place: Place) -> None:
             found.counts.update(files=1)
         elif arm.sha256:
             found.leave(f"arm {arm.name}: its weights are not checked: they are not here")
+
+
+def _rewritten(found: Verification, report: Report, place: Place) -> dict[str, str]:
+    """Of the audited files, those that publishing rewrites and says so; of any other, the excuse is none."""
+    stated: dict[str, str] = (place.manifest or {}).get("rewritten", {})
+    mine = {name: why for name, why in stated.items() if name in report.adapted.files}
+    kept = {name: why for name, why in mine.items() if any(fnmatch(name.rsplit("/", 1)[-1], one) for one in REWRITABLE)}
+    for name in sorted(mine.keys() - kept.keys()):
+        found.differ([f"manifest.json: {name} is called rewritten ({mine[name]}), which publishing never does to it"])
+    return kept
+
+
+def _whatever(folder: Path) -> dict[str, str]:
+    """Hash every file of a model of ours, whatever its name; what clients and trainings leave is none of it."""
+    files = [one for one in sorted(folder.rglob("*")) if one.is_file()]
+    named = {one.relative_to(folder).as_posix(): one for one in files}
+    return {
+        name: sha256(one)
+        for name, one in named.items()
+        if name not in LEFT and not name.startswith((*OWN, ".cache/", ".git/"))
+    }
 
 
 def _folder(run: Path, named: str) -> Path | None:

@@ -7,11 +7,14 @@ import json
 import shutil
 import tempfile
 from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.errors import InputError, Unavailable
-from audit.verify.place import PULLED, sha256
+from audit.publish.hub.failures import failures, said
+from audit.verify.place import NEWEST, PULLED, sha256
+from audit.verify.since import Since, since
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["NotThere", "hub_hashes", "local_base", "pulled"]
 
 TAG = "audit-"
+TABLES = ["README.md", "report.json", "manifest.json", "*.parquet", "evidence/*.parquet"]  # of the data set
 SMALL = ["README.md", "LICENSE*", "NOTICE*", "audit/*", ".eval_results/*"]
 
 
@@ -32,13 +36,13 @@ def pulled(name: str) -> Path:
     Parameters
     ----------
     name : str
-        ``owner/name``: of the model; its data set is ``owner/name-audit``.
+        ``owner/name``: of the model; its data set is ``owner/name-audit``, which may be named instead.
 
     Returns
     -------
     Path
-        The data set's files, in ``model/`` the small files of the model repository at its newest audit, and in
-        ``pulled.json`` what the Hub says of the others.
+        The data set's files, in ``model/`` the small files of the model repository at its newest audit, in ``main/``
+        its card if that is another by now, and in ``pulled.json`` what the Hub says of the others.
 
     Raises
     ------
@@ -49,31 +53,62 @@ def pulled(name: str) -> Path:
     """
     from huggingface_hub import HfApi
 
-    api, data = HfApi(), f"{name}-audit"
+    api = HfApi()
+    name = _asked(name, lambda: _model(api, name))
+    data = f"{name}-audit"
     folder = Path(tempfile.mkdtemp(prefix="transfer-audit-"))
     try:
-        tag = _asked(data, lambda: _newest(api, data))
-        _asked(data, lambda: api.snapshot_download(data, repo_type="dataset", revision=tag, local_dir=folder))
+        tag = _asked(data, lambda: _newest(api, data, name))
+        _asked(
+            data,
+            lambda: api.snapshot_download(
+                data, repo_type="dataset", revision=tag, local_dir=folder, allow_patterns=TABLES
+            ),
+        )
+        news: list[Since] = [_asked(data, lambda: since(api, data, "dataset", tag))]
         files: dict[str, str] = {}
         if "audit/report.json" in _listed(folder):  # of a model that was there before, only the data set is published
             small = folder / "model"
-            _asked(name, lambda: api.snapshot_download(name, revision=tag, allow_patterns=SMALL, local_dir=small))
-            files = _asked(name, lambda: _hashes(api, name, tag, None))
-        (folder / PULLED).write_text(json.dumps({"name": name, "tag": tag, "files": files}), encoding="utf-8")
+            _asked(name, lambda: api.snapshot_download(name, revision=tag, allow_patterns=SMALL, local_dir=small), tag)
+            files = _asked(name, lambda: _hashes(api, name, tag, None), tag)
+            news.append(_asked(name, lambda: since(api, name, "model", tag)))
+            if news[-1].changes.get("README.md") in ("differs", "was added"):
+                sha, main = news[-1].sha, folder / NEWEST
+                _asked(name, lambda: api.hf_hub_download(name, "README.md", revision=sha, local_dir=main))
+        kept = {"tag": tag, "files": files, "since": [asdict(one) for one in news]}
+        (folder / PULLED).write_text(json.dumps(kept), encoding="utf-8")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return folder
 
 
-def _newest(api: HfApi, data: str) -> str:
+def _model(api: HfApi, name: str) -> str:
+    """Return the name of the model where that of its data set was given."""
+    bare = name.removesuffix("-audit")
+    return name if name == bare or api.repo_exists(f"{name}-audit", repo_type="dataset") else bare
+
+
+def _newest(api: HfApi, data: str, name: str) -> str:
     """Return the tag of the newest commit of the data set that carries an audit's."""
-    refs = api.list_repo_refs(data, repo_type="dataset").tags
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        refs = api.list_repo_refs(data, repo_type="dataset").tags
+    except RepositoryNotFoundError:
+        raise InputError(
+            f"{name}: no audit of it was published (no data set {data}), or it is private: log in with a token that "
+            "may read it"
+        ) from None
     tags = {one.target_commit: one.name for one in refs if one.name.startswith(TAG)}
     for commit in api.list_repo_commits(data, repo_type="dataset"):
         if commit.commit_id in tags:
             return tags[commit.commit_id]
-    raise InputError(f"{data}: there is no tag {TAG}...: nothing was published there, or not all of it")
+    if not api.file_exists(data, "report.json", repo_type="dataset"):
+        raise InputError(f"{data}: there is no tag {TAG}... and no report.json: nothing was published there")
+    with tempfile.TemporaryDirectory() as scratch:
+        digest = sha256(Path(api.hf_hub_download(data, "report.json", repo_type="dataset", local_dir=scratch)))
+    raise InputError(f"{data}: its tag {TAG}{digest[:8]} is gone; publish again, which restores it")
 
 
 def _listed(folder: Path) -> list[str]:
@@ -84,8 +119,8 @@ def _listed(folder: Path) -> list[str]:
         return ["audit/report.json"]
 
 
-def _asked(name: str, ask: Any) -> Any:
-    """Ask the Hub, and turn its refusals into one line."""
+def _asked(name: str, ask: Any, tag: str = "") -> Any:
+    """Ask the Hub, and turn its refusals into one line; ``tag`` is that of an audit, which must be there."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -101,7 +136,8 @@ def _asked(name: str, ask: Any) -> Any:
     except GatedRepoError:
         raise InputError(f"{name}: gated on the Hub; accept its terms there and log in with a token") from None
     except RevisionNotFoundError:
-        raise InputError(f"{name}: no such revision on the Hub") from None
+        gone = f"its tag {tag} is gone; publish again, which restores it" if tag else "no such revision on the Hub"
+        raise InputError(f"{name}: {gone}") from None
     except (RepositoryNotFoundError, HFValidationError):
         raise InputError(f"{name}: not on the Hub, or private; log in with a token that may read it") from None
     except HfHubHTTPError as error:
@@ -111,8 +147,8 @@ def _asked(name: str, ask: Any) -> Any:
                 f"{name}: the Hub refuses this token ({status}); log in with one that may read it"
             ) from None
         raise Unavailable(f"{name}: the Hub answers {status or type(error).__name__}; try again later") from None
-    except Exception as error:  # noqa: BLE001 (whatever the transport raises, nobody answered)
-        raise Unavailable(f"{name}: the Hub cannot be reached ({type(error).__name__})") from None
+    except failures() as error:
+        raise Unavailable(f"{name}: {said(error)}; try again later") from None
 
 
 def local_base(named: str) -> Path | None:

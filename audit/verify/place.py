@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from audit.errors import InputError
+from audit.verify.since import Since
 
-__all__ = ["PULLED", "Place", "sha256"]
+__all__ = ["NEWEST", "PULLED", "Place", "sha256"]
 
-PULLED = "pulled.json"  # what `audit.verify.pulled` leaves: hashes that the Hub tells without a download
+PULLED = (
+    "pulled.json"  # what `audit.verify.pulled` leaves: hashes that the Hub tells without a download, and what is new
+)
+NEWEST = "main"  # folder of the card at ``main``
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,14 @@ class Place:
         Of a run that was not published.
     remote : dict of str to str
         sha256 of files of the model repository that were not pulled.
+    wrong : list of str
+        What is wrong with the manifest.
+    tag : str or None
+        Of the audit, where it was pulled.
+    since : list of Since
+        Of every repository that was pulled, what came after the audit.
+    newest : Path or None
+        The card at ``main``, where it is another than the audit's.
     """
 
     folder: Path
@@ -45,6 +57,9 @@ class Place:
     stages: Path | None = None
     remote: dict[str, str] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+    tag: str | None = None
+    since: list[Since] = field(default_factory=list)
+    newest: Path | None = None
 
     @classmethod
     def of(cls, run: Path) -> Place:
@@ -67,12 +82,25 @@ class Place:
         if (run / "stages").is_dir():
             return cls(run, report, evidence, run / "card.md", stages=run / "stages")
         manifest, wrong = _manifest(run)
-        remote: dict[str, str] = {}
+        pulled: dict[str, Any] = {"files": {}, "tag": None, "since": []}
         if (run / PULLED).is_file():
-            remote = json.loads((run / PULLED).read_text(encoding="utf-8"))["files"]
+            pulled = json.loads((run / PULLED).read_text(encoding="utf-8"))
         model = run / "model" if (run / "model").is_dir() else None
         card = model / "README.md" if model else None
-        return cls(run, report, evidence, card, model, manifest, remote=remote, wrong=wrong)
+        newest = run / NEWEST / "README.md"
+        return cls(
+            run,
+            report,
+            evidence,
+            card,
+            model,
+            manifest,
+            remote=pulled["files"],
+            wrong=wrong,
+            tag=pulled["tag"],
+            since=[Since(**one) for one in pulled["since"]],
+            newest=newest if newest.is_file() else None,
+        )
 
     def published(self, path: str) -> Path | None:
         """Return where a file of the manifest lies here; None where it is not here."""
@@ -90,7 +118,8 @@ def _manifest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         return None, [f"manifest.json: cannot be read: {reason}"]
     if not isinstance(read, dict) or not isinstance(read.get("files"), dict):
         return None, ["manifest.json: names no files"]
-    return read, []
+    wrong = [key for key in ("base", "rewritten") if not isinstance(read.setdefault(key, {}), dict)]
+    return read | {key: {} for key in wrong}, [f"manifest.json: {key} is no table" for key in wrong]
 
 
 def sha256(path: Path) -> str:

@@ -61,7 +61,7 @@ def check_records(found: Verification, report: Report, stages: Path) -> None:
     for name in LISTS:
         _hold(found, name, said[name], [one for result in results for one in result.get(name, [])])
     task = next((result["task"] for result in results if "task" in result), None)
-    found.differ(differences("task", said["task"], task, "its stage says"), numbers=numbers(said["task"]))
+    found.differ(differences("task", said["task"], task, "its stage says"), held=numbers(said["task"]))
     arms = [one for result in results for one in (*result.get("arms", []), *result.get("controls", []))]
     _hold(found, "arms", said["arms"], arms)
 
@@ -76,7 +76,7 @@ def _hold(found: Verification, name: str, written: Sequence[Any], given: Sequenc
     for place, (one, other) in enumerate(zip(written, given, strict=False)):
         keys = [str(one[key]) for key in KEYS.get(name, ()) if isinstance(one, dict) and key in one]
         where = " ".join(keys) if name == "findings" else f"{name} {', '.join(keys) or place}"
-        found.differ(differences(where, one, other, "its stage says"), numbers=numbers(one))
+        found.differ(differences(where, one, other, "its stage says"), held=numbers(one))
 
 
 def check_published(found: Verification, folder: Path, stages: Path, policy: str) -> None:

@@ -125,6 +125,8 @@ def answers_of(report: Report, table: Table | None, recipe: Recipe | None) -> Ta
         raise Lacking("there is no evidence of it")
     if recipe is None or report.task is None:
         raise Lacking("the recipe's [task] cannot be read, or nothing was measured")
+    if report.task.metric not in METRICS:
+        raise ValueError(f"no metric is called {report.task.metric!r}; there are {', '.join(METRICS)}")
     return TaskAnswers(table, report.task.metric, recipe.task.names, recipe.task.type)
 
 

@@ -1,4 +1,4 @@
-"""Everything that can be recomputed of a run, recomputed; what cannot be is named."""
+"""What the evidence of a run carries, recomputed; what cannot be is named, and what is taken on trust."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from audit.errors import InputError
-from audit.publish.card import rendered as card
 from audit.report import Report, load_report
+from audit.verify.carded import OURS, check_card
+from audit.verify.complete import check_adapted, check_complete
 from audit.verify.declared import check_recipe, declared
 from audit.verify.decomposed import check_origins
 from audit.verify.evidence import Table, read_tables
@@ -22,17 +23,26 @@ from audit.verify.hashes import check_base, check_manifest, check_weights
 from audit.verify.place import Place
 from audit.verify.recorded import KEYS, check_published, check_records
 from audit.verify.same import differences, numbers, plain
+from audit.verify.since import check_since
 from audit.verify.strength import check_curve
 from audit.verify.task import check_task
 from audit.verify.transfer import check_transfer
 
 __all__ = ["unlike_read", "verified"]
 
+TRUSTED = (
+    "taken on trust: diligence, limits, preflight, notes and questions of findings, base.license, trainable "
+    "parameters, overlap, data and their sizes, notes of training, hardware, versions, when and by what it was made"
+)
+MALFORMED = (KeyError, IndexError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
 LAYERS = "not recomputable: it rests on weights and features of both models, which the evidence does not hold"
 
 
 def verified(run: Path) -> Verification:
-    """Recompute a run, or a copy of what was published of it, from its evidence.
+    """Recompute what the evidence of a run, or of a copy of what was published of it, carries.
+
+    That report, evidence, card and files fit together is all that this shows, not that these models gave these answers:
+    whoever can write the repository can change all of it. To know, run the recipe again.
 
     Parameters
     ----------
@@ -52,17 +62,33 @@ def verified(run: Path) -> Verification:
     check_manifest(found, place)
     try:
         report = load_report(place.report)
-    except InputError as reason:
-        found.differ([_named(str(reason), place.report)])
+    except (InputError, *MALFORMED) as reason:
+        said = str(reason) if isinstance(reason, InputError) else f"not a report: {type(reason).__name__}"
+        found.differ([_named(said, place.report)])
         found.leave("everything else: the report cannot be read")
         return found
+    try:
+        _verify(found, report, place)
+    except MALFORMED as reason:
+        found.differ([f"report.json: what it says cannot be computed with ({type(reason).__name__}: {reason})"])
+        found.leave("everything after that: the report cannot be computed with")
+    return found
+
+
+def _verify(found: Verification, report: Report, place: Place) -> None:
+    """Hold a report that can be read against all that is here."""
     said = plain(report)
+    if report.tool != OURS:
+        found.leave(f"report: {report.tool} wrote it, this is {OURS}: what they compute otherwise differs, too")
     found.differ(unlike_read(json.loads(place.report.read_text(encoding="utf-8")), said))
     found.counts["in the report"] = numbers(said)
     tables, wrong = read_tables(place.evidence)
     found.differ(wrong)
     if report.provenance.evidence == "none":
         found.leave("evidence: the recipe publishes none: nothing can be recomputed from it")
+    recipe, _ = declared(report)
+    check_adapted(found, report, recipe)
+    check_complete(found, report, recipe, tables)
     _recompute(found, report, tables)
     check_lists(found, place.folder, report.flips, [one for one in report.findings if one.audit == "bias"], tables)
     if place.stages is not None:
@@ -71,7 +97,10 @@ def verified(run: Path) -> Verification:
     _check_card(found, report, place)
     check_weights(found, report, place)
     check_base(found, report, place)
-    return found
+    check_since(found, report, place)
+    if report.sign_off is not None:
+        found.leave("sign-off: not checked: the policy is not here")
+    found.leave(TRUSTED)
 
 
 def unlike_read(written: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
@@ -112,8 +141,7 @@ def _check_card(found: Verification, report: Report, place: Place) -> None:
     if place.card is None or not place.card.is_file():
         found.leave("card: not checked: there is none here")
         return
-    text = place.card.read_bytes().decode("utf-8", errors="replace")
-    found.differ([f"{place.card.name}: {line}" for line in card.denied(report, text)], cards=1)
+    check_card(found, report, place.card.name, place.card.read_bytes().decode("utf-8", errors="replace"))
 
 
 def _named(reason: str, path: Path) -> str:

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from audit.publish.bundle.tables import tables
 from audit.publish.diligence.terms import TABLE, Terms
 from audit.report import Report, load_report
 
-__all__ = ["Bundle", "bundle"]
+__all__ = ["Bundle", "bundle", "with_files"]
 
 LICENCES = ("LICENSE*", "LICENCE*", "License*", "COPYING*", "NOTICE*", "Notice*", "USE_POLICY*")
 VOCABULARIES = (".model", "vocab.txt", "vocab.json", "merges.txt")
@@ -39,11 +39,14 @@ class Bundle:
         By path; all but the card. Empty where the model is somebody else's.
     dataset : dict of str to bytes
         By path, with the card.
+    rewritten : mapping of str to str
+        Files that differ from what was audited, or from what the run has, and why.
     """
 
     report: Report
     model: dict[str, bytes | Path]
     dataset: dict[str, bytes]
+    rewritten: Mapping[str, str] = field(default_factory=dict)
 
 
 def bundle(run: Path, to: str) -> Bundle:
@@ -81,13 +84,22 @@ def bundle(run: Path, to: str) -> Bundle:
         rewritten |= {name: "places and names of where it was made were taken out" for name in ("report.json", *model)
                       if name.endswith("report.json")}  # fmt: skip
     dataset = {"report.json": told, **evidence}
-    listed = manifest(report, {**model, **dataset}, rewritten, told)
-    dataset["manifest.json"] = listed
     dataset["README.md"] = dataset_card(report, to, dataset).encode()
+    found = with_files(Bundle(report, model, dataset, rewritten), {})
+    _refuse_leaks({**found.model, **{f"{to}-audit/{name}": one for name, one in found.dataset.items()}}, own)
+    return found
+
+
+def with_files(found: Bundle, more: Mapping[str, bytes]) -> Bundle:
+    """Add files to the model's, and list everything in the manifest of both repositories."""
+    model = {name: one for name, one in {**found.model, **more}.items() if name != "audit/manifest.json"}
+    dataset = {name: one for name, one in found.dataset.items() if name != "manifest.json"}
+    files = {name: one for name, one in {**model, **dataset}.items() if name != "README.md"}
+    listed = manifest(found.report, files, found.rewritten, dataset["report.json"])
     if model:
         model["audit/manifest.json"] = listed
-    _refuse_leaks({**model, **{f"{to}-audit/{name}": one for name, one in dataset.items()}}, own)
-    return Bundle(report, dict(sorted(model.items())), dict(sorted(dataset.items())))
+    dataset["manifest.json"] = listed
+    return replace(found, model=dict(sorted(model.items())), dataset=dict(sorted(dataset.items())))
 
 
 # --- the report -------------------------------------------------------------------------------------------------------

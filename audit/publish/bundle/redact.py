@@ -163,9 +163,13 @@ def _last(path: str, machine: Machine) -> str:
 
 # --- people -----------------------------------------------------------------------------------------------------------
 
+CODE = "T|H|mT|mH|weight|bias|linalg|norm|mean|shape|values|transpose|detach"
+"""What stands at the end of a product of matrices, and is no domain."""
+HOST = rf"(?!(?:[\w-]+\.)+(?:{CODE})(?![\w.-]))(?>(?:[\w-]+\.)+(?:xn--[\w-]+|[^\W\d_]{{2}}\w*))(?![(\[])"
+IPV4 = r"(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)"
 ADDRESSES = Rule(
     ADDRESS,
-    re.compile(r"(?<![\w.%+-])(?!git@)[\w.%+-]*[\w%+-]@[\w-]+(?:\.[\w-]+)*\.(?:xn--[\w-]++|[^\W\d_]{2}\w*+)(?!\()"),
+    re.compile(rf"(?<![\w.%+-])(?!git@)[\w.%+-]*[\w%+-]@(?:{HOST}|{IPV4})"),
     PUT[ADDRESS],
 )
 

@@ -36,6 +36,8 @@ COLUMNS = {
     "n": "in how many documents it stands",
 }
 """Every column of every table, and what it means."""
+LISTED = {"bias": "moved.parquet", "forgetting": "flipped.parquet"}
+"""Lists that are drawn from the evidence of a stage."""
 WORDS = {"text"}
 IDS = ("item_id", "cluster")
 PLAIN = re.compile(r"[a-z_]+")
@@ -66,13 +68,17 @@ def tables(run: Path, report: Report, clean: Callable[[str], str]) -> tuple[dict
     Raises
     ------
     InputError
-        If a table holds texts or ids that the policy keeps private, a column that is not known, or cannot be read.
+        If a table that the report rests on is missing, holds texts or ids that the policy keeps private or a column
+        that is not known, or cannot be read.
     """
     policy = report.provenance.evidence
     if policy == "none":
         return {}, {}
+    for name in sorted(_rested_on(run, report, policy)):
+        if not (run / name).is_file():
+            raise InputError(f"{run}: {name} is missing, the report rests on it; run it again")
     names = [f"evidence/{path.name}" for path in sorted((run / "evidence").glob("*.parquet"))]
-    names += ["moved.parquet", "flipped.parquet", *(["drivers.parquet"] if policy == "full" else [])]
+    names += [*LISTED.values(), *(["drivers.parquet"] if policy == "full" else [])]
     salt = run / "stages" / "salt"
     salted = _salted(clean, salt.read_text(encoding="utf-8") if salt.is_file() else "")
     files: dict[str, bytes] = {}
@@ -91,6 +97,23 @@ def tables(run: Path, report: Report, clean: Callable[[str], str]) -> tuple[dict
             raw, rewritten[name] = _written(cleaned), "what is private was taken out of it"
         files[name] = raw
     return files, rewritten
+
+
+def _rested_on(run: Path, report: Report, policy: str) -> set[str]:
+    """Name the tables that a run must have: those of what its report says, and of what its stages left."""
+    stages: set[str] = {one.audit for one in report.findings if one.audit in ("bias", "forgetting")}
+    stages |= {one.family.rpartition("/")[2] for one in report.findings if one.audit == "transfer"}
+    said = {"task": report.task, "gap": any(one.id == "gap/surprise" for one in report.findings),
+            "origin": report.decompositions, "strength": report.curve}  # fmt: skip
+    stages |= {name for name, found in said.items() if found}
+    stages |= {path.parent.name for path in (run / "stages").glob("*/evidence.parquet")}
+    if next(run.glob("models/*seed-*/curve.parquet"), None) is not None:
+        stages.add("training")
+    found = {f"evidence/{name}.parquet" for name in stages}
+    found |= {name for stage, name in LISTED.items() if stage in stages}
+    return found | (
+        {"drivers.parquet"} if policy == "full" and (run / "stages/gap/drivers.parquet").is_file() else set()
+    )
 
 
 def _read(path: Path, raw: bytes) -> pa.Table:

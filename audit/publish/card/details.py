@@ -13,6 +13,7 @@ from audit.publish.card.declared import (
     repository,
     task_table,
 )
+from audit.publish.card.learnt import at_constant, things
 from audit.publish.card.metadata import licence_keys
 from audit.publish.card.task import NAMES, is_learnt
 from audit.publish.card.text import code, number, plain
@@ -122,7 +123,9 @@ def direct_use(report: Report) -> str:
     reached = f"{NAMES.get(task.metric, plain(task.metric))} {number(task.adapted)} on {items} of {where}"
     if not is_learnt(report):
         return f"None: {reached} is no better than a constant answer."
-    return f"The recipe's task, on texts or images like its own: {reached}."
+    if (constant := at_constant(report)) is not None:
+        return f"None that is shown: {reached}, an interval that holds a constant answer's {constant:.3f}."
+    return f"The recipe's task, on {things(report)} like its own: {reached}."
 
 
 def getting_started(report: Report) -> str:

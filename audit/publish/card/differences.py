@@ -17,7 +17,7 @@ __all__ = ["blocks_of", "body_of", "differing", "differing_metadata", "front_of"
 
 FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 BLOCK = re.compile(rf"^{BEGIN}[ \t]*\r?\n(.*?)^{END}[ \t]*\r?$", re.DOTALL | re.MULTILINE)
-NAMED = re.compile(r"- \*\*(.+?)\*\*|- ([^:|`]{1,60}):")
+NAMED = re.compile(r"[->] \*\*(.+?)\*\*|- ([^:|`]{1,60}):")
 NOTHING = "nothing"
 LONGEST = 160  # characters that are quoted of a line
 

@@ -22,13 +22,16 @@ __all__ = [
 ]
 
 
-def forgetting_sentence(finding: Finding, said: str) -> str:
-    """Say what a verdict means for what the base could do; ``said`` is its word (`audit.retention.words`)."""
+def forgetting_sentence(finding: Finding, said: str, shown_by: str = "") -> str:
+    """Say what a verdict means for what the base could do.
+
+    ``said`` is its word (`audit.retention.words`), ``shown_by`` what set its floor.
+    """
     return {
         Verdict.WORSE: f"**{said.capitalize()}**: the harm grew by more than {finding.margin:g}.",
         Verdict.BETTER: f"**{said.capitalize()}**, and more: the harm shrank by more than {finding.margin:g}.",
         Verdict.SAME: f"**{said.capitalize()}**: the harm changed by less than {finding.margin:g}.",
-        Verdict.UNCLEAR: f"**{said.capitalize()}**: {undecided(finding)}.",
+        Verdict.UNCLEAR: f"**{said.capitalize()}**: {undecided(finding, shown_by)}.",
     }[finding.verdict]
 
 

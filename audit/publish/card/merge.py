@@ -120,20 +120,24 @@ def _patched(front: str, metadata: Mapping[str, Any], end_of_line: str) -> tuple
         if key in known and there not in (None, [], ""):
             if isinstance(value, list):
                 listed = list(there) if isinstance(there, list) else [there]
-                for old in [one for one in listed if _is_ours(one) and one not in value]:
-                    inside = _without_item(inside, key, listed.index(old), end_of_line)
-                    listed.remove(old)
+                stale = [number for number, old in enumerate(listed) if _is_ours(old) and old not in value]
                 missing = [one for one in value if one not in listed]
-                if missing:
+                if stale and len(stale) == len(listed):
+                    inside = _anew(inside, key, _written({key: missing}, end_of_line))
+                    listed, stale, missing = missing, [], []
+                for number in reversed(stale):
+                    items = missing if number == stale[0] else []
+                    inside = _exchanged(inside, key, number, items, end_of_line)
+                    listed[number : number + 1] = items
+                if missing and not stale:
                     inside = _appended(inside, key, missing, end_of_line)
-                wanted[key] = [*listed, *missing]
+                    listed += missing
+                wanted[key] = listed
             elif there != value:
                 disagreements.append(f"{key}: the card says {there!r}, the report {value!r}")
         else:
-            inside = _without(inside, key) if key in known else inside
-            if inside and not inside.endswith("\n"):
-                inside += end_of_line
-            inside += _written({key: value}, end_of_line)
+            written = _written({key: value}, end_of_line)
+            inside = _anew(inside, key, written) if key in known else inside + written
             wanted[key] = value
     if _read(inside) != wanted:
         raise InputError("the card's front matter is written in a way that cannot be patched; add the keys by hand")
@@ -184,41 +188,53 @@ def _is_ours(entry: object) -> bool:
     return all(isinstance(one, dict) and one.get("name") == SOURCE for one in sources)
 
 
-def _without_item(inside: str, key: str, number: int, end_of_line: str) -> str:
-    """Take one item out of a list that is written as lines."""
+def _anew(inside: str, key: str, written: str) -> str:
+    """Put a key in its own place, written otherwise; remarks behind it stay."""
+    begin, _, rest, end = _divided(inside, key)
+    return inside[:begin] + written + rest + inside[end:]
+
+
+def _exchanged(inside: str, key: str, number: int, items: Sequence[Any], end_of_line: str) -> str:
+    """Put items in the place of one item of a list that is written as lines; where there are none it goes."""
     begin, end = _extent(inside, key)
     lines = inside[begin:end].splitlines(keepends=True)
     starts = [at for at, line in enumerate(lines) if re.match(r"[ \t]*- ", line)]
-    indent = len(lines[starts[0]]) - len(lines[starts[0]].lstrip()) if starts else 0
-    starts = [at for at in starts if len(lines[at]) - len(lines[at].lstrip()) == indent]
+    indent = lines[starts[0]].index("-") if starts else 0
+    starts = [at for at in starts if lines[at].index("-") == indent]
     if number >= len(starts):
         raise InputError(f"the card's {key!r} is written in a way that cannot be patched; write an item a line")
-    until = starts[number + 1] if number + 1 < len(starts) else len(lines)
-    kept = [*lines[: starts[number]], *lines[until:]]
-    if len(starts) == 1:
-        kept[0] = f"{key}: []{end_of_line}"
-    return inside[:begin] + "".join(kept) + inside[end:]
+    at, after = [*starts, len(lines)][number : number + 2]
+    until = next(one for one in range(after, at, -1) if _says(lines[one - 1]))
+    before, behind = "".join(lines[:at]), "".join(lines[until:])
+    return inside[:begin] + before + _block(items, " " * indent, end_of_line) + behind + inside[end:]
 
 
-def _without(inside: str, key: str) -> str:
+def _says(line: str) -> bool:
+    """Tell whether a line holds anything but a remark."""
+    return line.strip()[:1] not in ("", "#")
+
+
+def _divided(inside: str, key: str) -> tuple[int, str, str, int]:
+    """Divide what belongs to a key into what is said and the remarks behind it; with where both begin and end."""
     begin, end = _extent(inside, key)
-    return inside[:begin] + inside[end:]
+    lines = inside[begin:end].splitlines(keepends=True)
+    behind = 1 + max(number for number, line in enumerate(lines) if _says(line))
+    return begin, "".join(lines[:behind]), "".join(lines[behind:]), end
+
+
+def _block(items: Sequence[Any], indent: str, end_of_line: str) -> str:
+    """Write items of a list as lines."""
+    lines = _written({"_": list(items)}, end_of_line).splitlines(keepends=True)[1:] if items else []
+    return "".join(f"{indent}{line}" for line in lines)
 
 
 def _appended(inside: str, key: str, missing: Sequence[Any], end_of_line: str) -> str:
     """Append items to a list, in the way it is written: in brackets, as lines, or as a single value."""
-    begin, end = _extent(inside, key)
-    lines = inside[begin:end].splitlines(keepends=True)
-    last = max(number for number, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#"))
-    written = "".join(lines[: last + 1])
-    rest = "".join(lines[last + 1 :])
-    items = [one for one in lines[1 : last + 1] if re.match(r"[ \t]*- ", one)]
+    begin, written, rest, end = _divided(inside, key)
+    items = [one for one in written.splitlines()[1:] if re.match(r"[ \t]*- ", one)]
     if items:
         indent = items[0][: items[0].index("-")]
-        added = _written({"_": list(missing)}, end_of_line).splitlines(keepends=True)[1:]
-        if not written.endswith("\n"):
-            written += end_of_line
-        return inside[:begin] + written + "".join(f"{indent}{line}" for line in added) + rest + inside[end:]
+        return inside[:begin] + written + _block(missing, indent, end_of_line) + rest + inside[end:]
     flow = [yaml.safe_dump(one, default_flow_style=True, allow_unicode=True, width=10**6) for one in missing]
     said = ", ".join(one.removesuffix("\n").removesuffix("\n...") for one in flow)
     bracket = written.rfind("]")

@@ -40,6 +40,7 @@ from audit.publish.card.origin import checkpoints, origin_sentences
 from audit.publish.card.task import task_sentence
 from audit.publish.card.text import code, number, plain
 from audit.publish.card.transfer import headlines, needed_sentence, saving_sentence, transfer_sentence
+from audit.publish.card.undecided import floors_shown_by
 from audit.publish.card.usage import usage
 from audit.publish.card.verdicts import sentence, verdict_line
 from audit.report import Report
@@ -144,6 +145,7 @@ def _block(report: Report, guest: bool) -> str:
         found=found,
         words=words(report.findings),
         broken=broken_sentence(report.broken),
+        shown_by=floors_shown_by(report.floor),
         floor=floor_rows(report.floor, report.findings),
         flips={one.finding: flips_sentence(one) for one in report.flips},
         drift=weights_sentence(report.weights) if report.weights else "",
@@ -173,6 +175,14 @@ def _split(findings: Sequence[Finding], audit: str) -> tuple[list[Finding], list
     return [one for one in mine if one.group is None], sorted(slices, key=lambda one: -abs(_moved(one).value))
 
 
+def _notes(declared: Sequence[Finding]) -> list[tuple[str, str]]:
+    """Return every note once, with the names of its findings; no names where it is about all of them."""
+    notes = dict.fromkeys(one.note for one in declared if one.note)
+    named = [(", ".join(one.name for one in declared if one.note == note), note) for note in notes]
+    about_all = len(notes) == 1 and all(one.note for one in declared)
+    return [("", note) for note in notes] if about_all else named
+
+
 def _moved(finding: Finding) -> Estimate:
     return finding.change or finding.adapted
 
@@ -192,6 +202,7 @@ def _template() -> jinja2.Template:
         code=code,
         number=number,
         sentence=sentence,
+        notes=_notes,
         checkpoints=checkpoints,
         origin_sentences=origin_sentences,
         transfer_sentence=transfer_sentence,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 from audit.finding import Estimate, Finding
@@ -25,6 +25,8 @@ METRICS = {
     "spearman": "spearmanr",
 }
 """Metrics of a task by the Hub's names for them, where it has one."""
+LOCAL = "a local file"
+"""A data set that nobody else can find; what it is called may tell whose it is."""
 
 
 def model_index(report: Report, name: str) -> list[dict[str, Any]]:
@@ -54,9 +56,10 @@ def _task_result(report: Report) -> dict[str, Any] | None:
     if task is None:
         return None
     data, table = next(iter(report.provenance.data), {}), task_table(report)
+    local = not data.get("id") and not task.name.startswith("shipped:")
     about = {
-        "name": line(task.name),
-        "type": line(data.get("id") or task.name),
+        "name": LOCAL if local else line(task.name),
+        "type": LOCAL if local else line(data.get("id") or task.name),
         "config": line(table.get("subset") or ""),
         "split": line(table.get("test_split", "test")) if table else "",
         "revision": line(data.get("revision") or ""),
@@ -115,23 +118,23 @@ def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def eval_results(report: Report, benchmarks: Collection[str]) -> dict[str, str]:
+def eval_results(report: Report, benchmarks: Mapping[str, object]) -> dict[str, str]:
     """Return the files of ``.eval_results``: the task's metric, where its data set is a benchmark of the Hub.
 
     The format holds one number for a task of a registered benchmark, and no interval, slice or base: so nothing else of
-    a report has a place there, and neither has a part of the benchmark's split.
+    a report has a place there, and neither has a part of the benchmark's split, another split or another metric.
 
     Parameters
     ----------
     report : Report
-    benchmarks : collection of str
-        Ids of data sets that the Hub registered: those tagged ``benchmark:official``.
+    benchmarks : mapping of str to object
+        By id of data sets that the Hub registered, those tagged ``benchmark:official``: what their ``eval.yaml`` says.
 
     Returns
     -------
     dict of str to str
-        YAML by the name of its file. The task is named after the data set's configuration, ``default`` where it has
-        none, as their ``eval.yaml`` does.
+        YAML by the name of its file; none where the ``eval.yaml`` does not name the configuration, the split and the
+        metric that were measured (https://huggingface.co/docs/hub/eval-results).
 
     See Also
     --------
@@ -141,12 +144,13 @@ def eval_results(report: Report, benchmarks: Collection[str]) -> dict[str, str]:
 
     task, data, table = report.task, next(iter(report.provenance.data), {}), task_table(report)
     name = data.get("id")
-    if task is None or name is None or name not in benchmarks or not table or table.get("test_limit"):
+    named = _benchmark_task(benchmarks.get(str(name)), table, task.metric) if task is not None and table else None
+    if task is None or named is None:
         return {}
     low, high = task.adapted.bounds()
     entry = EvalResultEntry(
         dataset_id=str(name),
-        task_id=str(table.get("subset") or "default"),
+        task_id=named,
         value=_rounded(task.adapted.value),
         dataset_revision=data.get("revision"),
         date=report.provenance.created,
@@ -156,3 +160,30 @@ def eval_results(report: Report, benchmarks: Collection[str]) -> dict[str, str]:
 
     text: str = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True, width=10**6)
     return {f"{re.sub(r'[^A-Za-z0-9._-]+', '-', str(name))}.yaml": text}
+
+
+def _benchmark_task(told: object, table: Mapping[str, Any], metric: str) -> str | None:
+    """Return the id of the one task of an ``eval.yaml`` that was measured; None where that cannot be told."""
+    split = table.get("test_split", "test")
+    if table.get("test_limit") or table.get("test_share") or split == table.get("train_split", "train"):
+        return None
+    measured = (table.get("subset") or "default", split)
+    listed = told.get("tasks") if isinstance(told, Mapping) else None
+    tasks = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+    found = [one for one in tasks if (one.get("config") or "default", one.get("split") or "test") == measured]
+    if len(found) != 1 or not isinstance(found[0].get("id"), str) or _measures(found[0]) not in _called(metric):
+        return None
+    return str(found[0]["id"])
+
+
+def _measures(task: Mapping[str, Any]) -> str | None:
+    """Return the metric that a task of a benchmark names, or the scorer where it names none; None if it is not one."""
+    listed = task.get("metrics") or task.get("scorers")
+    named = [one.get("name") if isinstance(one, Mapping) else one for one in listed] if isinstance(listed, list) else []
+    return str(named[0]).lower().replace("-", "_") if len(named) == 1 else None
+
+
+def _called(metric: str) -> set[str]:
+    """Return the names of a metric; a name that is that of others too says of none which it is."""
+    hub = METRICS.get(metric)
+    return {metric} | ({hub} if hub is not None and list(METRICS.values()).count(hub) == 1 else set())

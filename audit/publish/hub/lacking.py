@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from audit.errors import InputError
+from audit.publish.bundle.manifest import sha256
 from audit.publish.hub.actions import Change, Repository
-from audit.publish.hub.remote import BORN_WITH, Content, Kind, There, invalid, read, sha256
+from audit.publish.hub.remote import BORN_WITH, Content, Kind, There, invalid, read
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -58,7 +58,7 @@ def lacking(
 def _hash(api: HfApi, there: There, path: str) -> str:
     """Return the sha256 of a file that is there; a large one is not pulled for it."""
     listed = there.files[path].hash
-    return listed if len(listed) == 64 else hashlib.sha256(read(api, there, path) or b"").hexdigest()
+    return listed if len(listed) == 64 else sha256(read(api, there, path) or b"")
 
 
 def _former(api: HfApi, there: There) -> dict[str, str]:

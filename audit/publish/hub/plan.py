@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from audit.errors import InputError, Unavailable
-from audit.publish.bundle import bundle
+from audit.publish.bundle import Bundle, bundle, with_files
+from audit.publish.bundle.manifest import sha256
 from audit.publish.bundle.redact import leaks
 from audit.publish.card import card
 from audit.publish.card.results import eval_results
 from audit.publish.hub.actions import Collection, Plan, Repository
+from audit.publish.hub.benchmarks import benchmarks
 from audit.publish.hub.failures import failures, said, status
 from audit.publish.hub.lacking import MANIFEST, lacking
 from audit.publish.hub.remote import Content, Kind, There, account, looked, read, shelf
@@ -71,14 +71,14 @@ def planned(run: Path, to: str, *, space: str = "static", private: bool = False,
         account(api, namespace)
         there = {kind: looked(api, kind, to if kind == "model" else f"{to}-audit") for kind in MANIFEST}
         private = _visibility(list(there.values()), private, space)
-        found, warnings = _repositories(api, ours.report, ours.model, ours.dataset, there, space, private, name)
+        found, warnings = _repositories(api, ours, there, space, private, name)
         collection = _collection(api, namespace, name, ours.report, found, private)
     except InputError:
         raise
     except failures() as error:
         line = f"{to}: {said(error)}; nothing was written"
         raise (InputError(line) if status(error) in (401, 403) else Unavailable(line)) from None
-    warned = (*_of_the_report(ours.report), *warnings)
+    warned = (*_of_the_report(ours.report), *_mixed(list(there.values()), space), *warnings)
     return Plan(run, to, ours.report, space, private, tuple(found), collection, warned)
 
 
@@ -113,19 +113,44 @@ def _allowed(run: Path, report: Report) -> None:
 
 def _visibility(there: Sequence[There], private: bool, space: str) -> bool:
     """Decide who sees what is created."""
-    known = [one for one in there if one.sha is not None and (one.kind != "space" or space != "none")]
-    public = [one.name for one in known if not one.private]
+    hidden, public = _known(there, space)
     if private and public:
-        raise InputError(
-            f"{' and '.join(public)} can be seen by everybody: make that private on the Hub, or leave out --private"
-        )
-    return private or any(one.private for one in known)
+        raise InputError(f"{_listed(public)} can be seen by everybody: {_to_hide(public)}, or leave out --private")
+    return private or bool(hidden)
+
+
+def _known(there: Sequence[There], space: str) -> tuple[list[str], list[str]]:
+    """Name what is there and private, and what is there and public."""
+    known = [one for one in there if one.sha is not None and (one.kind != "space" or space != "none")]
+    return [one.name for one in known if one.private], [one.name for one in known if not one.private]
+
+
+def _mixed(there: Sequence[There], space: str) -> list[str]:
+    """Say that something public stands beside something private."""
+    hidden, public = _known(there, space)
+    if not (hidden and public):
+        return []
+    are = "is" if len(hidden) == 1 else "are"
+    return [
+        f"{_listed(public)} can be seen by everybody, though {_listed(hidden)} {are} private; to hide all, "
+        f"{_to_hide(public)}"
+    ]
+
+
+def _to_hide(names: Sequence[str]) -> str:
+    one = "it private on its page" if len(names) == 1 else "them private, each on its page"
+    return f"make {one} (Settings, Change visibility)"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _of_the_report(report: Report) -> list[str]:
     """Say what a reader of the preview must know of the run itself."""
     open_ones = [check for check in report.diligence if check.outcome in ("fail", "unknown")]
-    found = [f"diligence, {check.name}: {check.outcome}, {check.said}" for check in open_ones]
+    found = [f"diligence, {one.name}: {one.outcome}: {one.said.removeprefix(f'{one.outcome}: ')}" for one in open_ones]
     if _hub_id(report.base.id) is None or report.base.revision is None:
         found.append("the base has no name and commit on the Hub: the card names none, and nobody else can ask it")
     if report.provenance.evidence == "none":
@@ -137,25 +162,16 @@ def _of_the_report(report: Report) -> list[str]:
 
 
 def _repositories(
-    api: HfApi,
-    report: Report,
-    model: Mapping[str, Content],
-    dataset: Mapping[str, bytes],
-    there: Mapping[Kind, There],
-    space: str,
-    private: bool,
-    name: str,
+    api: HfApi, ours: Bundle, there: Mapping[Kind, There], space: str, private: bool, name: str
 ) -> tuple[list[Repository], list[str]]:
-    tag = f"audit-{hashlib.sha256(dataset['report.json']).hexdigest()[:8]}"
+    tag = f"audit-{sha256(ours.dataset['report.json'])[:8]}"
     warnings: list[str] = []
-    files, evidence = dict(model), dict(dataset)
-    if model and (results := _results(api, report)):
-        listed = _listed_too(dataset["manifest.json"], results)
-        files |= {**results, MANIFEST["model"]: listed}
-        evidence[MANIFEST["dataset"]] = listed
-    found = [lacking(api, there["dataset"], evidence, private, tag, warnings)]
+    if ours.model and (results := eval_results(ours.report, benchmarks(api, ours.report))):
+        ours = with_files(ours, {f".eval_results/{name}": text.encode() for name, text in results.items()})
+    model, dataset = ours.model, ours.dataset
+    found = [lacking(api, there["dataset"], dataset, private, tag, warnings)]
     if model:
-        files["README.md"] = _merged(api, report, there["model"], warnings)
+        files = {**model, "README.md": _merged(api, ours.report, there["model"], warnings)}
         found.append(lacking(api, there["model"], files, private, tag, warnings))
     if space != "none":
         sdk, hardware = _sdk(there["space"], space, warnings)
@@ -176,25 +192,6 @@ def _merged(api: HfApi, report: Report, there: There, warnings: list[str]) -> by
     merged = card(report, existing)
     warnings += [f"README.md of {there.name} is left as it is in this: {one}" for one in merged.disagreements]
     return merged.text.encode()
-
-
-def _results(api: HfApi, report: Report) -> dict[str, bytes]:
-    """Render evaluation metadata for a data set that the Hub registered as a benchmark."""
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    known = set()
-    for id in {one["id"] for one in report.provenance.data if _hub_id(one.get("id"))}:
-        with suppress(RepositoryNotFoundError):
-            if "benchmark:official" in (api.dataset_info(id).tags or []):
-                known.add(id)
-    return {f".eval_results/{name}": text.encode() for name, text in eval_results(report, known).items()}
-
-
-def _listed_too(manifest: bytes, files: Mapping[str, bytes]) -> bytes:
-    """Add files to a manifest."""
-    table = json.loads(manifest)
-    table["files"] |= {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
-    return json.dumps(table, indent=1).encode() + b"\n"
 
 
 def _sdk(there: There, space: str, warnings: list[str]) -> tuple[str, str | None]:
@@ -221,7 +218,7 @@ def _page(dataset: Mapping[str, bytes], sdk: str, name: str, models: list[str], 
     for path, content in files.items():
         if found := leaks(content):
             raise InputError(f"the Space's {path} would publish {', '.join(found)}: nothing was written")
-    listed = {path: hashlib.sha256(content).hexdigest() for path, content in files.items() if path != "README.md"}
+    listed = {path: sha256(content) for path, content in files.items() if path != "README.md"}
     manifest = json.dumps({"schema": 1, "files": listed}, indent=1, sort_keys=True) + "\n"
     return {**files, MANIFEST["space"]: manifest.encode()}
 

@@ -13,7 +13,8 @@ from audit.publish.hub.remote import Content
 
 __all__ = ["shown", "told"]
 
-LINES = 40  # of the diff of a file; a README is shown whole
+LINES = 40  # of a new README, and of the diff of any other file; that of a README is shown whole
+WIDTH = 200  # characters of a line
 TEXT = 1_000_000  # bytes up to which a file is taken for a text
 POLICIES = {
     "none": "none (the report alone)",
@@ -29,7 +30,7 @@ def shown(plan: Plan, lines: int | None = LINES) -> str:
     ----------
     plan : Plan
     lines : int, optional
-        Of the diff of each file but README.md; None: all of them.
+        Of a new README.md, and of the diff of any other file; None: all of them, and each line whole.
     """
     head = f"{plan.run} -> {plan.to} ({seen(plan.private)}); evidence: {POLICIES[plan.report.provenance.evidence]}"
     said = [head, ""]
@@ -41,7 +42,8 @@ def shown(plan: Plan, lines: int | None = LINES) -> str:
     for repository in plan.repositories:
         said += _files(repository)
     for repository in plan.repositories:
-        said += [line for change in repository.changes for line in _diff(repository, change, lines)]
+        for change in repository.changes:
+            said += [line if lines is None else _cut(line) for line in _diff(repository, change, lines)]
     return "\n".join(_visible(line) for line in said) + "\n"
 
 
@@ -80,17 +82,29 @@ def _files(repository: Repository) -> Iterator[str]:
 
 
 def _diff(repository: Repository, change: Change, limit: int | None) -> Iterator[str]:
-    """Compare a text with what stands there, line by line; nothing for what is no text."""
+    """Compare a text with what stands there, line by line; nothing for what is no text, or a page that is generated."""
     old, new = _lines(change.old), _lines(change.new)
-    if new is None or (change.was is not None and old is None):
+    if new is None or (change.was is not None and old is None) or change.path.endswith(".html"):
         return
     there = repository.there
     name = f"{'' if there.kind == 'model' else there.kind + 's/'}{there.id}/{change.path}"
-    found = list(difflib.unified_diff(old or [], new, name if change.was else "/dev/null", name, lineterm=""))
-    kept = found if limit is None or change.path == "README.md" else found[:limit]
-    yield from ("", *kept)
+    readme = change.path == "README.md"
+    if readme and not change.old:
+        text = new[:-1] if new[-1] == "" else new
+        yield from ("", f"{name}: new, {len(text):,} lines")
+        found, whole = [f"+{line}" for line in text], False
+    else:
+        yield ""
+        found = list(difflib.unified_diff(old or [], new, name if change.was else "/dev/null", name, lineterm=""))
+        whole = readme
+    kept = found if limit is None or whole else found[:limit]
+    yield from kept
     if len(found) > len(kept):
         yield f"... {len(found) - len(kept):,} more lines (--full shows them)"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else f"{line[:WIDTH]} ... ({len(line) - WIDTH:,} more characters)"
 
 
 def _lines(content: Content | None) -> list[str] | None:

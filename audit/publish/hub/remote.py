@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from audit.errors import InputError
+from audit.publish.bundle.manifest import sha256
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -24,7 +25,6 @@ __all__ = [
     "invalid",
     "looked",
     "read",
-    "sha256",
     "shelf",
 ]
 
@@ -101,14 +101,6 @@ class Shelf:
 
     slug: str | None = None
     items: frozenset[tuple[str, str]] = frozenset()
-
-
-def sha256(content: Content) -> str:
-    """Hash a content."""
-    if isinstance(content, Path):
-        with content.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    return hashlib.sha256(content).hexdigest()
 
 
 def account(api: HfApi, namespace: str) -> None:

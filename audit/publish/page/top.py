@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from .read import Shown
@@ -94,7 +95,8 @@ def _counts(report: dict[str, Any]) -> str:
         if not counts:
             cells = ["<span class='ta-muted'>–</span>" for _ in VERDICTS]
         state = "" if counts else "not measured"
-        rows.append([safe(name), *cells, f"{slices}" if slices else state])
+        named = f"{name} (worse: outside the domain)" if audit == "gap" else name
+        rows.append([safe(named), *cells, f"{slices}" if slices else state])
     head = ("audit", *VERDICTS, "slices")
     return table(head, rows, "Verdicts of the declared findings", (1, 2, 3, 4, 5))
 
@@ -109,14 +111,23 @@ def _task(report: dict[str, Any]) -> str:
         parts.append(f"change {number(task['change'], signed=True)}")
     constants = [arm for arm in report["arms"] if arm["name"] in CONSTANT and arm["task"] is not None]
     parts += [f"{CONSTANT[arm['name']]} {arm['task']:.3f}" for arm in constants]
-    sign = 1 if task["better"] == "higher" else -1
-    learnt = all(sign * (task["adapted"]["value"] - arm["task"]) > 0 for arm in constants)
-    warning = "" if learnt else " The adapted model does no better than that constant: it has not learnt the task."
+    warning = _not_learnt(task, [arm["task"] for arm in constants])
     over = task.get("over_seeds")
     seeds = f" Over {task.get('n_seeds')} seeds the recipe reaches {number(over)}." if over else ""
     metric = safe(METRICS.get(task["metric"], task["metric"]))
     asked = f"{metric} on {isolated(task['name'])}{lower}"
     return f"<p><strong>Task:</strong> {asked}: {'; '.join(parts)}.{warning}{seeds}</p>"
+
+
+def _not_learnt(task: dict[str, Any], constants: Sequence[float]) -> str:
+    """Warn where the adapted model is not shown to do better than a constant answer."""
+    adapted, higher = task["adapted"], task["better"] == "higher"
+    sign, end = (1, adapted["low"]) if higher else (-1, adapted["high"])
+    if any(sign * (adapted["value"] - one) <= 0 for one in constants):
+        return " The adapted model does no better than that constant: it has not learnt the task."
+    if end is not None and any(sign * (end - one) <= 0 for one in constants):
+        return " Its interval holds that constant: it may not have learnt the task."
+    return ""
 
 
 def _unlike(report: dict[str, Any]) -> str:

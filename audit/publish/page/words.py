@@ -56,16 +56,25 @@ def _holm(ps: Sequence[float]) -> list[float]:
 
 
 def verdict_line(findings: Sequence[Finding], broken: Sequence[str] = ()) -> str:
-    """Count the verdicts of the declared findings, and the probes that only the base answers.
+    """Count the verdicts on declared changes, the positions outside the domain, and what only the base answers.
 
     Examples
     --------
     >>> verdict_line([])
     'Nothing was measured.'
     """
-    counts = Counter(one["verdict"] for one in declared(findings))
+    counts = Counter(one["verdict"] for one in declared(findings) if one["audit"] != "gap")
+    places = Counter(one["verdict"] for one in declared(findings, "gap"))
     verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
-    said = f"{sum(counts.values())} declared findings: {verdicts}" if counts else "Nothing was measured"
+    n = counts.total()
+    said = f"{n} declared finding{'' if n == 1 else 's'} of change: {verdicts}"
+    if not counts:
+        said = "No change was measured" if places else "Nothing was measured"
+    if places:
+        outside = places["worse"] or "none"
+        said += f"; the task lies outside the reference's domain by {outside} of {places.total()} measures"
+    if places["unclear"]:
+        said += f", unclear by {places['unclear']}"
     if broken:
         probes = "1 probe" if len(broken) == 1 else f"{len(broken)} probes"
         said += f"; {probes} that the base answers the adapted model does not"
@@ -107,7 +116,10 @@ def _undecided(finding: Finding) -> str:
     margin, floor, value = finding["margin"], finding["floor"], moved(finding)["value"]
     if floor is not None and _floored(finding, margin, floor, value):
         told = "which is more than the margin" if floor > margin else "so a change within that says nothing"
-        return f"null copies of the base differ by up to {floor:.3g}, {told}"
+        itself = (
+            "null copies of the base differ" if finding["audit"] == "forgetting" else "the base differs from itself"
+        )
+        return f"{itself} by up to {floor:.3g} (the floor), {told}"
     needed = f"; about {finding['n_needed']} would decide" if finding["n_needed"] else ""
     return f"{finding['n_clusters']} clusters cannot decide at a margin of {margin:g}{needed}"
 
