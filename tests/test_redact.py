@@ -49,7 +49,7 @@ PRIVATE = [
     ("/mnt/c/Users/bob/a.csv:/usr/local/bin", "[path]/a.csv:[path]/bin"),
     ("/nowhere-known/bob/secret.jsonl.", "[path]/secret.jsonl."),
     ('dataset = "/tmp/x.csv"', 'dataset = "[path]/x.csv"'),
-    ("--out=/work/runs/a --fresh", "--out=[path]/a --fresh"),
+    ("--out=/srv/runs/a --fresh", "--out=[path]/a --fresh"),
     ("/data/alice-reviews", "[path]"),
     (f"/tmp/{HF}/x", "[path]/x"),
     # people
