@@ -13,6 +13,7 @@ import pytest
 
 from audit import relay
 from audit.errors import InputError
+from audit.finding import Decision, Estimate, Finding
 from audit.gate import Policy, decided, junit, load_policy, sarif
 from audit.publish.card import denied, render
 from audit.recipe import parse_recipe, recipes_folder, shipped_recipes
@@ -23,14 +24,25 @@ from tests.test_cli import called
 
 DAY = date(2026, 11, 22)
 KEYS = ("[", "finding", "verdicts", "origins", "found", "reason", "by", "until")
-SUBJECT = "bias/gender/templates/preference"  # of few templates: undecided
+SUBJECT = "bias/gender/templates/preference"
 
 
 @pytest.fixture(scope="module")
 def run(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gate") / "run"
-    relay.run(parse_recipe(tiny.recipe(tiny_encoder), "tiny.toml"), "# tiny", folder)
+    report, _ = relay.run(parse_recipe(tiny.recipe(tiny_encoder), "tiny.toml"), "# tiny", folder)
+    findings = [undecided(one) if one.id == SUBJECT else one for one in report.findings]
+    report.model_copy(update={"findings": findings}).save(folder / "report.json")
     return folder
+
+
+def undecided(finding: Finding) -> Finding:
+    """Give a finding numbers that decide nothing, whatever the tiny model says."""
+    wide = Estimate(value=0.01, low=-0.03, high=0.05)
+    decision = Decision(same=(-0.02, 0.04), beyond=(-0.025, 0.045))
+    base = Estimate(value=0.0, low=-0.01, high=0.01)
+    numbers = {"base": base, "adapted": wide, "change": wide, "decision": decision, "margin": 0.02, "floor": None}
+    return Finding.model_validate(finding.model_copy(update=numbers).model_dump(exclude={"verdict"}))
 
 
 def policy(**table: Any) -> Policy:

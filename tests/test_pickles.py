@@ -248,3 +248,10 @@ def test_what_is_no_pickle_passes(tmp_path: Path) -> None:
     assert (tmp_path / "collides.safetensors").read_bytes()[:2] == b"\x80\x02"
     assert scan(tmp_path).outcome == "pass"
     assert scan(tmp_path).evidence == {"pickles": []}
+
+
+def test_a_text_with_an_escape_that_python_does_not_know_is_read_in_silence() -> None:
+    """Protocol 0 quotes its texts; what stands in them is the stranger's."""
+    found = programs(io.BytesIO(rb"S'\T'" + b"\n."), named=True)
+    assert found is not None
+    assert not found.imports

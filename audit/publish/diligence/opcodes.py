@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickletools
+import warnings
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -136,9 +137,11 @@ def _one(stream: IO[bytes]) -> _Read:
     memo: dict[int, Any] = {}
     found = _Read(set())
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
-            found.read += 1
-            _step(opcode, argument, stack, memo, found)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of a text with an escape that Python does not know
+            for opcode, argument, _ in pickletools.genops(stream):
+                found.read += 1
+                _step(opcode, argument, stack, memo, found)
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
         found.broken = f"it is no whole pickle ({type(error).__name__} at opcode {found.read + 1})"
     return found
