@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import tempfile
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ from audit.items.swap import AXES, Axis, axis, swap
 from audit.items.task import read_task
 from audit.job import Job
 from audit.models.source import Source, file_hashes, resolve
-from audit.recipe import Recipe, load_recipe
+from audit.recipe import Recipe, overrides_of, read_recipe
 from audit.report import Report, load_report
 from audit.steps import set_apart
 from audit.view import Item, NotMeasurable, View
@@ -108,12 +105,7 @@ def _as_reported(source: Source, files: dict[str, str]) -> Source:
 
 def _recipe(report: Report) -> Recipe:
     """Read the recipe of a report again, with what was overridden where it was typed."""
-    typed = shlex.split(report.provenance.command)
-    overrides = [value for flag, value in pairwise(typed) if flag == "-o"]
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / f"{report.recipe.name}.toml"
-        file.write_text(report.recipe.text, encoding="utf-8")
-        recipe = load_recipe(file, overrides)
+    recipe = read_recipe(report.recipe.text, overrides_of(report.provenance.command), f"{report.recipe.name}.toml")
     if recipe.fingerprint != report.recipe.fingerprint:
         raise InputError(
             f"{report.recipe.name}: this recipe says something else here than where it was run (another version, or "

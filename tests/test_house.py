@@ -18,6 +18,7 @@ HEAVY = ("torch", "transformers", "datasets", "peft", "gradio", "sklearn")
 # part -> parts it may import; what is not listed may be imported by everybody (errors)
 ALLOWED = {
     "finding": set(),
+    "installed": set(),
     "signoff": set(),
     "gate": {"finding", "recipe", "report", "signoff"},
     "view": set(),
@@ -36,12 +37,13 @@ ALLOWED = {
     "report": {"finding", "diligence", "origin", "savings", "scale", "retention", "signoff", "stages"},
     "publish": {
         *("finding", "signoff", "origin", "savings", "scale", "retention", "diligence", "report", "recipe", "stages"),
+        "installed",
     },
     "verify": {
         *("finding", "origin", "savings", "scale", "retention", "report", "recipe", "stats", "audits", "view"),
-        *("publish", "stages", "metrics"),
+        *("publish", "stages", "metrics", "installed"),
     },
-    "models": {"view", "items", "retention"},
+    "models": {"view", "items", "retention", "installed"},
     "compare": {"finding", "report", "retention", "stats", "stages"},
     "softened": {"adapt", "models", "report", "stages"},
     "adapt": {"view", "items", "models", "recipe", "probe", "stages"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audit.errors import InputError
+from audit.installed import in_package, package_of
 from audit.models.pull import Pulled, Ticker, hub_reachable, module_names, pulled
 from audit.models.whole import refuse_damaged
 
@@ -98,16 +98,11 @@ def resolve(
 
 
 def _in_package(name: str) -> Path:
-    module, _, inside = name.removeprefix("package:").partition("/")
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
+    folder, module = in_package(name), package_of(name)
+    if folder is None:
         raise InputError(f"{name}: the package {module!r} is not installed; install it, or set base to a folder")
-    folder = Path(next(iter(spec.submodule_search_locations))) / inside
     if not folder.is_dir():
-        raise InputError(f"{name}: the package {module!r} has no folder {inside!r}")
+        raise InputError(f"{name}: the package {module!r} has no folder {name.partition('/')[2]!r}")
     return folder
 
 

@@ -2,7 +2,15 @@
 
 from audit.recipe.adapt import Adapt, Domain, Full, Gradient, Head, LpFt, Partial, Peft, Prompt, Protect, Unfreeze
 from audit.recipe.audits import Audits, Bias, Forgetting, Gap, Groups, MinimalPairs, Questions, Transfer
-from audit.recipe.reading import find_recipe, load_recipe, parse_recipe, recipes_folder, shipped_recipes
+from audit.recipe.reading import (
+    find_recipe,
+    load_recipe,
+    overrides_of,
+    parse_recipe,
+    read_recipe,
+    recipes_folder,
+    shipped_recipes,
+)
 from audit.recipe.schema import Publish, Recipe, runnable
 from audit.recipe.task import Task
 
@@ -31,7 +39,9 @@ __all__ = [
     "Unfreeze",
     "find_recipe",
     "load_recipe",
+    "overrides_of",
     "parse_recipe",
+    "read_recipe",
     "recipes_folder",
     "runnable",
     "shipped_recipes",

@@ -14,7 +14,7 @@ from audit.errors import InputError
 from audit.items.reference import is_local
 from audit.recipe.schema import Recipe
 
-__all__ = ["CommitOf", "Place", "on_the_hub", "pinned", "unpinned"]
+__all__ = ["CommitOf", "Place", "named_sets", "on_the_hub", "pinned", "unpinned"]
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HEADER = re.compile(r"\s*\[\[?\s*([\w.\s-]+?)\s*\]\]?\s*(#.*)?$")
@@ -74,7 +74,7 @@ def on_the_hub(recipe: Recipe) -> list[Place]:
         found.append(Place("task", "dataset", task.dataset, "dataset", task.revision))
     return found + [
         Place(table, key, name, "dataset", name.partition("@")[2] or None)
-        for table, key, name in _sets(recipe)
+        for table, key, name in named_sets(recipe)
         if name and not is_local(name)
     ]
 
@@ -88,7 +88,7 @@ def _is_dataset(name: str) -> bool:
     return re.fullmatch(r"([\w-][\w.-]*/)?[\w-]+(\.\d[\w.-]*)?", name) is not None and not Path(name).exists()
 
 
-def _sets(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+def named_sets(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     """Every other key that may name a data set: table, key, name."""
     if recipe.domain is not None and recipe.domain.texts != "task":
         yield "domain", "texts", recipe.domain.texts

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,7 +17,15 @@ from audit.errors import InputError
 from audit.recipe.adapt import METHODS, Full
 from audit.recipe.schema import Recipe
 
-__all__ = ["find_recipe", "load_recipe", "parse_recipe", "recipes_folder", "shipped_recipes"]
+__all__ = [
+    "find_recipe",
+    "load_recipe",
+    "overrides_of",
+    "parse_recipe",
+    "read_recipe",
+    "recipes_folder",
+    "shipped_recipes",
+]
 
 
 def recipes_folder() -> Path:
@@ -68,14 +78,36 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path.name}: not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
+    return read_recipe(text, overrides, path.name)
+
+
+def read_recipe(text: str, overrides: Sequence[str], where: str) -> Recipe:
+    """Check the text of a recipe with what is overridden; ``where`` begins every error about the text."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{where}: not valid TOML: {error}") from None
     for override in overrides:
         _override(data, override)
-    return parse_recipe(data, path.name)
+    return parse_recipe(data, where)
+
+
+def overrides_of(command: str) -> list[str]:
+    """Return what a command overrode of its recipe.
+
+    Raises
+    ------
+    ValueError
+        If its quotes do not close.
+
+    Examples
+    --------
+    >>> overrides_of("transfer-audit run tiny.toml -o adapt.epochs=2 --out run -o 'name=a b'")
+    ['adapt.epochs=2', 'name=a b']
+    """
+    return [value for flag, value in pairwise(shlex.split(command)) if flag == "-o"]
 
 
 def parse_recipe(data: dict[str, Any], where: str) -> Recipe:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-import tempfile
 from collections.abc import Collection
-from itertools import pairwise
 from pathlib import Path
 
-from audit.errors import InputError
 from audit.finding import Finding
-from audit.recipe import Bias, Forgetting, Recipe, load_recipe
+from audit.recipe import Bias, Forgetting, Recipe, overrides_of, read_recipe
 from audit.report import Report
 from audit.verify.found import Verification
 from audit.verify.same import differences
@@ -33,17 +29,13 @@ def declared(report: Report) -> tuple[Recipe | None, str]:
     What was redacted for publication may still be read: its paths name nothing.
     """
     try:
-        typed = shlex.split(report.provenance.command)
+        overrides = overrides_of(report.provenance.command)
     except ValueError as reason:
         return None, f"its command cannot be read: {reason}"
-    overrides = [value for flag, value in pairwise(typed) if flag == "-o"]
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "recipe.toml"
-        path.write_text(report.recipe.text, encoding="utf-8")
-        try:
-            return load_recipe(path, overrides), ""
-        except (InputError, ValueError) as reason:
-            return None, str(reason).removeprefix("recipe.toml: ")
+    try:
+        return read_recipe(report.recipe.text, overrides, "recipe.toml"), ""
+    except ValueError as reason:
+        return None, str(reason).removeprefix("recipe.toml: ")
 
 
 def check_recipe(found: Verification, report: Report, recipe: Recipe | None, why: str) -> None:

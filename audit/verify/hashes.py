@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
+from audit.publish.bundle.manifest import sha256
 from audit.report import Report
 from audit.verify.found import Verification
 from audit.verify.hub import NotThere, hub_hashes, local_base
-from audit.verify.place import Place, sha256
+from audit.verify.place import Place
 from audit.verify.since import OWN, carried
 
 __all__ = ["check_base", "check_manifest", "check_weights"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import tempfile
@@ -12,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.errors import InputError, Unavailable
+from audit.installed import in_package, package_of
+from audit.publish.bundle.manifest import sha256
 from audit.publish.hub.failures import failures, said
-from audit.verify.place import NEWEST, PULLED, sha256
+from audit.verify.place import NEWEST, PULLED
 from audit.verify.since import Since, since
 
 if TYPE_CHECKING:
@@ -160,14 +161,10 @@ def local_base(named: str) -> Path | None:
         If it is called as something here, and is not here.
     """
     if named.startswith("package:"):
-        module, _, inside = named.removeprefix("package:").partition("/")
-        try:
-            spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is None or not spec.submodule_search_locations:
-            raise NotThere(f"the package {module!r} is not installed here")
-        return Path(next(iter(spec.submodule_search_locations))) / inside
+        place = in_package(named)
+        if place is None:
+            raise NotThere(f"the package {package_of(named)!r} is not installed here")
+        return place
     path = Path(named).expanduser()
     if path.is_dir() or path.is_file():
         return path if path.is_dir() else path.parent

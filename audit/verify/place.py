@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from audit.errors import InputError
 from audit.verify.since import Since
 
-__all__ = ["NEWEST", "PULLED", "Place", "sha256"]
+__all__ = ["NEWEST", "PULLED", "Place"]
 
 PULLED = (
     "pulled.json"  # what `audit.verify.pulled` leaves: hashes that the Hub tells without a download, and what is new
@@ -120,9 +119,3 @@ def _manifest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         return None, ["manifest.json: names no files"]
     wrong = [key for key in ("base", "rewritten") if not isinstance(read.setdefault(key, {}), dict)]
     return read | {key: {} for key in wrong}, [f"manifest.json: {key} is no table" for key in wrong]
-
-
-def sha256(path: Path) -> str:
-    """Hash a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

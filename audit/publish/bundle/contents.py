@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from audit.errors import InputError, Unavailable
+from audit.installed import in_package
 from audit.publish.bundle.checkpoint import checkpoint, on_hub
 from audit.publish.bundle.dataset import dataset_card
 from audit.publish.bundle.manifest import manifest
-from audit.publish.bundle.redact import ADDRESS, KINDS, NAME, leaks, redactor
+from audit.publish.bundle.redact import ADDRESS, KINDS, NAME, leaks, redactor, throughout
 from audit.publish.bundle.tables import tables
 from audit.publish.diligence.terms import TABLE, Terms
 from audit.report import Report, load_report
@@ -122,7 +121,7 @@ def _cleaner(own: Report) -> Callable[[str], str]:
 
 def _published(run: Path, own: Report, to: str, clean: Callable[[str], str]) -> Report:
     """Take out what is private, and call base and model as they can be found."""
-    said = _cleaned(json.loads(own.model_dump_json(by_alias=True)), clean)
+    said = throughout(json.loads(own.model_dump_json(by_alias=True)), clean)
     if own.base.revision is None and not own.base.id.startswith("package:"):
         said["base"]["id"] = f"[path]/{Path(clean(own.base.id)).name}"
     if own.adapted.seeds or _is_local(own.adapted.id):
@@ -134,16 +133,6 @@ def _published(run: Path, own: Report, to: str, clean: Callable[[str], str]) -> 
             f"{run / 'report.json'}: names in it differ only by something private (an address, a path, a token); "
             "name columns, groups and labels otherwise, and run the recipe again"
         ) from None
-
-
-def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, list):
-        return [_cleaned(one, clean) for one in value]
-    if isinstance(value, dict):
-        return {clean(key): _cleaned(one, clean) for key, one in value.items()}
-    return value
 
 
 def _is_local(name: str) -> bool:
@@ -166,10 +155,7 @@ def _base_folder(report: Report) -> Path | None:
     if on_hub(report.base):
         return _from_hub(name, report.base.revision)
     if name.startswith("package:"):
-        module, _, inside = name.removeprefix("package:").partition("/")
-        spec = importlib.util.find_spec(module) if module.isidentifier() else None
-        places = list(spec.submodule_search_locations or ()) if spec else []
-        return Path(places[0]) / inside if places else None
+        return in_package(name)
     path = Path(name).expanduser()
     path = path.parent if path.is_file() else path
     return path if path.is_dir() else None

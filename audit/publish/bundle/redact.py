@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from audit.publish.bundle.machine import Machine, this_machine
 from audit.publish.bundle.said import Content, holds, said
 
-__all__ = ["ADDRESS", "KINDS", "NAME", "leaks", "redacted", "redactor"]
+__all__ = ["ADDRESS", "KINDS", "NAME", "leaks", "redacted", "redactor", "throughout"]
 
 TOKEN, PLACE, ADDRESS, NAME = "a token", "a local path", "an e-mail address", "a name of this machine or its user"
 KINDS = (TOKEN, PLACE, ADDRESS, NAME)
@@ -53,6 +53,21 @@ def redacted(text: str) -> str:
     'and/or 3/4, 2024/05/06, \\frac{a}{b}, hf_hub_download, name@sha256'
     """
     return redactor()(text)
+
+
+def throughout(value: Any, clean: Callable[[str], str]) -> Any:
+    """Clean every text of a JSON value, keys included.
+
+    Examples
+    --------
+    >>> throughout({"a": ["b", 1]}, str.upper)
+    {'A': ['B', 1]}
+    """
+    if isinstance(value, dict):
+        return {clean(key): throughout(inner, clean) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [throughout(inner, clean) for inner in value]
+    return clean(value) if isinstance(value, str) else value
 
 
 def redactor() -> Callable[[str], str]:

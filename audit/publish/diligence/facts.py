@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from audit.installed import in_package, package_of
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
@@ -91,15 +92,10 @@ def look(source: str, revision: str | None, token: Token) -> Facts:
     """Read what can be read about a model: a Hub id, a folder, a GGUF file or ``package:MODULE/PATH``."""
     path = Path(source).expanduser()
     if source.startswith("package:"):
-        module, _, inside = source.removeprefix("package:").partition("/")
-        try:
-            spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError):
-            spec = None
-        places = list(spec.submodule_search_locations or ()) if spec else []
-        if not places:
-            return Facts(source, absent=f"the package {module!r} is not installed")
-        path = Path(places[0]) / inside
+        place = in_package(source)
+        if place is None:
+            return Facts(source, absent=f"the package {package_of(source)!r} is not installed")
+        path = place
     if path.is_file():
         path = path.parent
     if path.is_dir():

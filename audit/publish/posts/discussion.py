@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
 
 import jinja2
 
 from audit.errors import InputError
-from audit.publish.bundle.redact import leaks, redactor
+from audit.publish.bundle.redact import leaks, redactor, throughout
 from audit.publish.card import verdict_line
 from audit.publish.card.task import task_sentence
 from audit.publish.card.text import number, plain
@@ -82,18 +80,10 @@ def marker_in(text: str) -> Marker | None:
 
 def neutral(report: Report, repo: str | None) -> Report:
     """Return a report as others may read it: no place on this machine in it, its model named as on the Hub."""
-    told = _redacted(report.model_dump(mode="json", by_alias=True), redactor())
+    told = throughout(report.model_dump(mode="json", by_alias=True), redactor())
     if repo is not None:
         told["adapted"]["id"] = repo
     return Report.model_validate(told)
-
-
-def _redacted(value: Any, clean: Callable[[str], str]) -> Any:
-    if isinstance(value, dict):
-        return {clean(key): _redacted(inner, clean) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_redacted(inner, clean) for inner in value]
-    return clean(value) if isinstance(value, str) else value
 
 
 def weights_of(report: Report) -> dict[str, str]:

@@ -16,7 +16,7 @@ from audit.publish.hub.failures import failures
 from audit.publish.hub.remote import account
 from audit.publish.posts.guest import refusal, writer
 from audit.recipe import Recipe, runnable
-from audit.recipe.pinned import on_the_hub, unpinned
+from audit.recipe.pinned import named_sets, on_the_hub, unpinned
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -70,22 +70,12 @@ def _named(recipe: Recipe) -> Iterator[tuple[str, str]]:
     if recipe.base is not None:
         yield "base", recipe.base
     yield "[task] dataset", recipe.task.dataset
-    if recipe.domain is not None and recipe.domain.texts != "task":
-        yield "[domain] texts", recipe.domain.texts
-    protect = getattr(recipe.adapt, "protect", None)
-    if protect is not None:
-        yield "[adapt.protect] items", protect.items
-    bias, gap, forgetting = recipe.audit.bias, recipe.audit.gap, recipe.audit.forgetting
+    yield from ((f"[{table}] {key}", name) for table, key, name in named_sets(recipe))
+    bias = recipe.audit.bias
     if bias is not None:
         yield from (("[audit.bias] swaps", one) for one in bias.swaps if one.endswith(".toml"))
         yield from (("[[audit.bias.minimal_pairs]] file", one.file) for one in bias.minimal_pairs)
         yield from (("[[audit.bias.questions]] file", one.file) for one in bias.questions)
-    if gap is not None and gap.reference not in (None, "base"):
-        yield "[audit.gap] reference", str(gap.reference)
-    if forgetting is not None:
-        for key in ("items", "choices", "turns", "similarity"):
-            yield f"[audit.forgetting] {key}", getattr(forgetting, key)
-        yield from (("[audit.forgetting] labelled", one) for one in forgetting.labelled)
 
 
 def requirements(base: str, kind: str) -> list[str]:

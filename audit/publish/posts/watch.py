@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,7 @@ from audit.publish.posts.discussion import title_of
 from audit.publish.posts.guest import refusal, writer
 from audit.publish.posts.jobs import local_files
 from audit.publish.posts.threads import own_thread
-from audit.recipe import Recipe, load_recipe
+from audit.recipe import Recipe, overrides_of, read_recipe
 from audit.report import Report, load_report
 
 if TYPE_CHECKING:
@@ -125,9 +123,8 @@ def recipe_again(watch: Watch) -> tuple[Recipe, str]:
     files = report.adapted.files
     if {"head.json", "prompt.json"} & files.keys() and "config.json" not in files:
         raise InputError(f"{why}: a head or a prompt fits the one commit of its base that it was made for")
-    words = shlex.split(report.provenance.command)
-    overrides = [after for word, after in pairwise(words) if word == "-o"]
-    if any(word.partition("=")[0] == "--items" for word in words):
+    overrides = overrides_of(report.provenance.command)
+    if any(word.partition("=")[0] == "--items" for word in shlex.split(report.provenance.command)):
         raise InputError(f"{why}: it read items of the machine it was run on (--items)")
     recipe = _parsed(report.recipe.text, overrides, why)
     if local := [one for one in local_files(recipe) if not one.startswith("base ")]:
@@ -139,13 +136,10 @@ def recipe_again(watch: Watch) -> tuple[Recipe, str]:
 
 
 def _parsed(text: str, overrides: Sequence[str], why: str) -> Recipe:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "recipe.toml"
-        path.write_text(text, encoding="utf-8")
-        try:
-            return load_recipe(path, overrides)
-        except InputError as error:
-            raise InputError(f"{why}: {error}") from None
+    try:
+        return read_recipe(text, overrides, "recipe.toml")
+    except InputError as error:
+        raise InputError(f"{why}: {error}") from None
 
 
 def already_told(watch: Watch) -> str:
